@@ -1,0 +1,7 @@
+//! vggx explains what a VGG network saw.
+
+pub mod images;
+pub mod network;
+pub mod output;
+pub mod patterns;
+pub mod weights;
