@@ -1,0 +1,189 @@
+//! One call to a library's float32 matrix product, chosen at run time.
+//!
+//! On x86-64 with AVX2 or AVX-512 the kernels are `private-gemm-x86`, the ones behind `faer` (used without the rest
+//! of faer, which takes longer to compile than all of vggx). Elsewhere `matrixmultiply` serves.
+//!
+//! Both accumulate every element of the product over k in the same order whatever the number of rows, so that a result
+//! does not depend on how many images share a batch or how many threads share the work.
+
+/// A row-major matrix view: `rows` × `columns` with `stride` elements between the starts of rows.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    pub values: &'a [f32],
+    pub stride: usize,
+}
+
+/// Whether a product replaces or adds to the destination.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Accumulate {
+    Replace,
+    Add,
+}
+
+fn required(rows: usize, columns: usize, stride: usize) -> usize {
+    if rows == 0 || columns == 0 { 0 } else { (rows - 1) * stride + columns }
+}
+
+/// C \[m, n\] = A \[m, k\] · B \[k, n\], or C += A · B; all row-major.
+///
+/// # Panics
+/// When a slice is shorter than its shape and stride demand (a defect of the caller, never of a user's input).
+pub fn multiply(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    c_stride: usize,
+    accumulate: Accumulate,
+) {
+    assert!(a.values.len() >= required(m, k, a.stride) && a.stride >= k);
+    assert!(b.values.len() >= required(k, n, b.stride) && b.stride >= n);
+    assert!(c.len() >= required(m, n, c_stride) && c_stride >= n);
+    if m == 0 || n == 0 {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(instructions) = x86_instructions() {
+        let alpha = 1f32;
+        // SAFETY: the assertions above prove that every element the shapes and strides address lies inside its slice;
+        // `c` is borrowed mutably, so nothing else aliases it; the instruction set was detected on this processor.
+        unsafe {
+            private_gemm_x86::gemm(
+                private_gemm_x86::DType::F32,
+                private_gemm_x86::IType::U64,
+                instructions,
+                m,
+                n,
+                k,
+                c.as_mut_ptr().cast(),
+                c_stride as isize,
+                1,
+                std::ptr::null(),
+                std::ptr::null(),
+                private_gemm_x86::DstKind::Full,
+                match accumulate {
+                    Accumulate::Replace => private_gemm_x86::Accum::Replace,
+                    Accumulate::Add => private_gemm_x86::Accum::Add,
+                },
+                a.values.as_ptr().cast(),
+                a.stride as isize,
+                1,
+                false,
+                std::ptr::null(),
+                0,
+                b.values.as_ptr().cast(),
+                b.stride as isize,
+                1,
+                false,
+                (&raw const alpha).cast(),
+                1,
+            );
+        }
+        return;
+    }
+    let beta = match accumulate {
+        Accumulate::Replace => 0.0,
+        Accumulate::Add => 1.0,
+    };
+    // SAFETY: as above, every addressed element lies inside its slice and `c` is not aliased.
+    unsafe {
+        matrixmultiply::sgemm(
+            m,
+            k,
+            n,
+            1.0,
+            a.values.as_ptr(),
+            a.stride as isize,
+            1,
+            b.values.as_ptr(),
+            b.stride as isize,
+            1,
+            beta,
+            c.as_mut_ptr(),
+            c_stride as isize,
+            1,
+        );
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn x86_instructions() -> Option<private_gemm_x86::InstrSet> {
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        Some(private_gemm_x86::InstrSet::Avx512)
+    } else if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+        Some(private_gemm_x86::InstrSet::Avx256)
+    } else {
+        None
+    }
+}
+
+/// The matrix-product kernels that this processor gets, for `vggx info`.
+pub fn description() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    match x86_instructions() {
+        Some(private_gemm_x86::InstrSet::Avx512) => return "AVX-512 (private-gemm-x86)",
+        Some(private_gemm_x86::InstrSet::Avx256) => return "AVX2 and FMA (private-gemm-x86)",
+        None => {}
+    }
+    "portable (matrixmultiply)"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deterministic values in [-1, 1).
+    fn values(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn agrees_with_float64_within_the_rounding_bound() {
+        for (m, k, n) in [(1, 1, 1), (7, 13, 5), (16, 512, 64), (49, 700, 33), (97, 27, 3), (3, 1030, 97)] {
+            let (a, b) = (values(m * (k + 2), 1), values(k * (n + 3), 2));
+            let mut c = values(m * (n + 1), 3);
+            let before = c.clone();
+            let view = |values, stride| Matrix { values, stride };
+            multiply((m, k, n), view(&a, k + 2), view(&b, n + 3), &mut c, n + 1, Accumulate::Add);
+            for i in 0..m {
+                for j in 0..n {
+                    let start = f64::from(before[i * (n + 1) + j]);
+                    let (mut sum, mut magnitude) = (start, start.abs());
+                    for l in 0..k {
+                        let product = f64::from(a[i * (k + 2) + l]) * f64::from(b[l * (n + 3) + j]);
+                        sum += product;
+                        magnitude += product.abs();
+                    }
+                    // Sequential float32 summation: |error| ≤ (k + 2)·2⁻²⁴·Σ|a·b|.
+                    let bound = (k + 2) as f64 * magnitude * 2f64.powi(-24);
+                    let got = f64::from(c[i * (n + 1) + j]);
+                    assert!((got - sum).abs() <= bound, "{m}×{k}×{n} at {i},{j}: {got} against {sum}");
+                }
+            }
+            for i in 0..m - 1 {
+                assert_eq!(c[i * (n + 1) + n], before[i * (n + 1) + n], "wrote between rows");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_the_rows_around_it() {
+        for (k, n) in [(27, 64), (512, 64), (700, 33), (64, 27)] {
+            let (a, b) = (values(33 * k, 4), values(k * n, 5));
+            let mut all = vec![0.0; 33 * n];
+            let view = |values, stride| Matrix { values, stride };
+            multiply((33, k, n), view(&a, k), view(&b, n), &mut all, n, Accumulate::Replace);
+            for i in 0..33 {
+                let mut one = vec![0.0; n];
+                multiply((1, k, n), view(&a[i * k..], k), view(&b, n), &mut one, n, Accumulate::Replace);
+                assert_eq!(one, all[i * n..(i + 1) * n], "row {i} of {k}×{n}");
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The CPU backend: float32, channels last, all cores, every loop bounded in memory.
+//!
+//! Convolutions run as Winograd or im2col products on a library's matrix kernels ([`gemm`]); what is our own are the
+//! transforms and the epilogues. Results are the same bits for every batch size and number of threads: the order of
+//! every sum depends on the layer's shape alone.
+
+mod convolution;
+mod dense;
+mod epilogue;
+pub mod gemm;
+mod pooling;
+mod simd;
+mod tiles;
+mod trace;
+mod winograd;
+mod workspace;
+
+use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Pixels, Trace};
+use crate::network::{Layer, Network};
+use convolution::{ConvolutionOperator, Direction, ScaledMaps, convolve};
+use dense::DenseShape;
+use epilogue::Forward;
+use simd::is_finite;
+use std::sync::Arc;
+use tiles::{Maps, largest_per_image, tile_rows};
+use trace::CpuTrace;
+use workspace::Workspace;
+
+/// Images a batch holds by default: enough for the deep layers' products, few enough for 30 MB a batch and layer.
+const PREFERRED_BATCH: usize = 8;
+
+/// A convolution with its ReLU and the max-pool that may follow.
+struct Stage {
+    /// Number among the parametric layers.
+    layer: usize,
+    name: String,
+    inputs: usize,
+    outputs: usize,
+    pool: bool,
+    operator: ConvolutionOperator,
+    bias: Vec<f32>,
+}
+
+/// A dense layer and whether a ReLU follows.
+struct DenseStage {
+    name: String,
+    shape: DenseShape,
+    bias: Vec<f32>,
+    relu: bool,
+}
+
+/// The dense layers behind an adaptive average pool to a `side` × `side` grid.
+struct Classifier {
+    side: usize,
+    layers: Vec<DenseStage>,
+}
+
+struct PreparedPass {
+    pass: Pass,
+    /// Backward operators of the stages, in the order of the stages.
+    operators: Vec<ConvolutionOperator>,
+}
+
+/// A network prepared for the CPU.
+pub struct Cpu {
+    network: Network,
+    forward_source: Arc<dyn OperatorSource>,
+    stages: Vec<Stage>,
+    classifier: Option<Classifier>,
+    passes: Vec<PreparedPass>,
+    threads: rayon::ThreadPool,
+    workspace: Workspace,
+}
+
+impl Cpu {
+    /// Prepares a network's forward pass on `threads` threads (0: all cores).
+    ///
+    /// `weights` must have gain 2⁰ everywhere (biases are added as they are); `biases` holds one vector a parametric layer.
+    ///
+    /// # Errors
+    /// When the layers do not follow each other as in a VGG, or threads cannot be started.
+    pub fn new(
+        network: Network,
+        weights: Arc<dyn OperatorSource>,
+        biases: Vec<Vec<f32>>,
+        threads: usize,
+    ) -> Result<Self, BackendError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("vggx-cpu-{index}"))
+            .build()
+            .map_err(|error| BackendError::Threads { threads, reason: error.to_string() })?;
+        let (stages, classifier) = pool.install(|| plan(&network, &*weights, biases))?;
+        Ok(Cpu {
+            network,
+            forward_source: weights,
+            stages,
+            classifier,
+            passes: Vec::new(),
+            threads: pool,
+            workspace: Workspace::default(),
+        })
+    }
+
+    /// The network's input in float32, channels last.
+    fn normalise(&self, batch: &Batch) -> Result<Vec<f32>, BackendError> {
+        let positions = batch.height * batch.width;
+        let expected = batch.images * positions * 3;
+        let got = match batch.pixels {
+            Pixels::Rgb8(pixels) => pixels.len(),
+            Pixels::Normalised(values) => values.len(),
+        };
+        if got != expected {
+            let (images, height, width) = (batch.images, batch.height, batch.width);
+            return Err(BackendError::BatchSize { got, expected, images, height, width });
+        }
+        Ok(match batch.pixels {
+            Pixels::Rgb8(pixels) => self.network.preprocessing.normalise(pixels),
+            Pixels::Normalised(values) => {
+                let mut input = vec![0.0; expected];
+                for (planes, input) in values.chunks_exact(3 * positions).zip(input.chunks_exact_mut(3 * positions)) {
+                    for (position, channels) in input.chunks_exact_mut(3).enumerate() {
+                        for (channel, value) in channels.iter_mut().enumerate() {
+                            *value = planes[channel * positions + position];
+                        }
+                    }
+                }
+                input
+            }
+        })
+    }
+
+    fn run_forward<'a>(&'a self, batch: &Batch) -> Result<CpuTrace<'a>, BackendError> {
+        self.network.extents(batch.height, batch.width)?;
+        let mut maps = Maps { images: batch.images, height: batch.height, width: batch.width, channels: 3 };
+        let mut values = self.workspace.take(maps.len());
+        values.copy_from_slice(&self.normalise(batch)?);
+        let scales = vec![1.0; batch.images];
+        let mut trace = CpuTrace::new(self, maps);
+        for stage in &self.stages {
+            let output = maps.with_channels(stage.outputs);
+            let epilogue = Forward { maps: output, bias: &stage.bias, pool: stage.pool };
+            let stored = if stage.pool { output.pooled() } else { output };
+            let mut result = self.workspace.take(stored.len());
+            let mut codes = vec![0; epilogue.code_len()];
+            let mut rows = tile_rows(output, &epilogue, &mut result, &mut codes);
+            let input = ScaledMaps { values: &values, maps, scales: &scales };
+            convolve(&stage.operator, input, &epilogue, &mut rows, &self.workspace);
+            for (image, largest) in largest_per_image(batch.images, &rows).into_iter().enumerate() {
+                if !is_finite(largest) {
+                    trace.fail(image, &stage.name);
+                }
+            }
+            drop(rows);
+            trace.codes.push(codes);
+            (values, maps) = (result, stored);
+        }
+        trace.finish(maps, &values);
+        Ok(trace)
+    }
+}
+
+impl Backend for Cpu {
+    fn description(&self) -> String {
+        format!("cpu, {} threads, {}", self.threads.current_num_threads(), gemm::description())
+    }
+
+    fn prepare(&mut self, pass: &Pass) -> Result<PassId, BackendError> {
+        let operators = self.threads.install(|| {
+            let read = |stage: &Stage| {
+                let shape = (stage.inputs, stage.outputs);
+                ConvolutionOperator::new(&*pass.operators, stage.layer, shape, Direction::Backward)
+            };
+            self.stages.iter().map(read).collect()
+        });
+        self.passes.push(PreparedPass { pass: pass.clone(), operators });
+        Ok(PassId(self.passes.len() - 1))
+    }
+
+    fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
+        Ok(Box::new(self.threads.install(|| self.run_forward(batch))?))
+    }
+
+    fn preferred_batch(&self) -> usize {
+        PREFERRED_BATCH
+    }
+}
+
+/// Lays the network out as stages of convolution, ReLU and pool, then dense layers.
+fn plan(
+    network: &Network,
+    weights: &dyn OperatorSource,
+    biases: Vec<Vec<f32>>,
+) -> Result<(Vec<Stage>, Option<Classifier>), BackendError> {
+    let unsupported = |reason: &str| BackendError::Unsupported { device: "CPU", reason: reason.to_owned() };
+    let mut biases = biases.into_iter();
+    let mut next_bias = || biases.next().ok_or_else(|| unsupported("a parametric layer has no bias"));
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut classifier: Option<Classifier> = None;
+    let mut layer = 0;
+    for part in &network.layers {
+        match part {
+            Layer::Convolution(convolution) if classifier.is_none() => {
+                let shape = (convolution.inputs, convolution.outputs);
+                stages.push(Stage {
+                    layer,
+                    name: convolution.name.clone(),
+                    inputs: convolution.inputs,
+                    outputs: convolution.outputs,
+                    pool: false,
+                    operator: ConvolutionOperator::new(weights, layer, shape, Direction::Forward),
+                    bias: next_bias()?,
+                });
+                layer += 1;
+            }
+            Layer::MaxPool => match stages.last_mut() {
+                Some(stage) if !stage.pool && classifier.is_none() => stage.pool = true,
+                _ => return Err(unsupported("a max-pool does not follow a convolution")),
+            },
+            Layer::AdaptiveAveragePool { side } if classifier.is_none() && !stages.is_empty() => {
+                classifier = Some(Classifier { side: *side, layers: Vec::new() });
+            }
+            Layer::Dense(dense) => {
+                let Some(classifier) = &mut classifier else {
+                    return Err(unsupported("a dense layer does not follow an adaptive average pool"));
+                };
+                classifier.layers.push(DenseStage {
+                    name: dense.name.clone(),
+                    shape: DenseShape { layer, inputs: dense.inputs, outputs: dense.outputs },
+                    bias: next_bias()?,
+                    relu: dense.relu,
+                });
+                layer += 1;
+            }
+            _ => return Err(unsupported("its layers do not follow each other as in a VGG")),
+        }
+    }
+    if stages.is_empty() || classifier.as_ref().is_some_and(|classifier| classifier.layers.is_empty()) {
+        return Err(unsupported("it has no convolution, or a pool without dense layers"));
+    }
+    Ok((stages, classifier))
+}

@@ -1,0 +1,207 @@
+//! Winograd's minimal filtering F(4×4, 3×3): 36 products for 16 outputs instead of 144.
+//!
+//! Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A for a 6×6 input patch d and a 3×3 kernel g (Lavin & Gray 2016, Winograd 1980). The
+//! interpolation points are 0, ±1/√2, ±√2 and ∞ rather than the customary 0, ±1, ±2, ∞: their errors are half as
+//! large, about twice those of plain float32 summation (measured: relative rms 1.2e-6 against 0.6e-6 at 256 channels,
+//! 2.5e-6 for the customary points), and the product of the two magnitudes is 1, which keeps the matrices short.
+//!
+//! Everything here transforms vectors of channels; the products between the transforms are the library's.
+
+use pulp::{Simd, WithSimd};
+
+/// Side of the transformed tile.
+pub const SIDE: usize = 6;
+/// Frequencies: the 36 independent matrix products.
+pub const FREQUENCIES: usize = SIDE * SIDE;
+
+/// 1/√2 and √2, the magnitudes of the interpolation points.
+const SMALL: f32 = std::f32::consts::FRAC_1_SQRT_2;
+const LARGE: f32 = std::f32::consts::SQRT_2;
+
+/// Bᵀx: coefficients of the polynomials Π_{k≠j}(t − p_k).
+#[inline(always)]
+fn input_1d<S: Simd>(simd: S, x: [S::f32s; 6]) -> [S::f32s; 6] {
+    let c = |value| simd.splat_f32s(value);
+    let fma = |a, b, d| simd.mul_add_e_f32s(a, b, d);
+    let even_small = fma(c(-2.0), x[2], x[4]);
+    let odd_small = fma(c(-2.0), x[1], x[3]);
+    let even_large = fma(c(-0.5), x[2], x[4]);
+    let odd_large = fma(c(-0.5), x[1], x[3]);
+    [
+        fma(c(-2.5), x[2], simd.add_f32s(x[0], x[4])),
+        fma(c(SMALL), odd_small, even_small),
+        fma(c(-SMALL), odd_small, even_small),
+        fma(c(LARGE), odd_large, even_large),
+        fma(c(-LARGE), odd_large, even_large),
+        fma(c(-2.5), x[3], simd.add_f32s(x[1], x[5])),
+    ]
+}
+
+/// G g: the kernel's polynomial at the points, over Π_{k≠j}(p_j − p_k) = 1, −3/2, −3/2, 6, 6.
+#[inline(always)]
+fn kernel_1d<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; 6] {
+    let c = |value| simd.splat_f32s(value);
+    let fma = |a, b, d| simd.mul_add_e_f32s(a, b, d);
+    let even_small = simd.mul_f32s(c(-2.0 / 3.0), fma(c(0.5), g[2], g[0]));
+    let even_large = simd.mul_f32s(c(1.0 / 6.0), fma(c(2.0), g[2], g[0]));
+    [
+        g[0],
+        fma(c(-2.0 / 3.0 * SMALL), g[1], even_small),
+        fma(c(2.0 / 3.0 * SMALL), g[1], even_small),
+        fma(c(LARGE / 6.0), g[1], even_large),
+        fma(c(-LARGE / 6.0), g[1], even_large),
+        g[2],
+    ]
+}
+
+/// Aᵀm: rows are the powers 0..3 of the points.
+#[inline(always)]
+fn output_1d<S: Simd>(simd: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
+    let c = |value| simd.splat_f32s(value);
+    let fma = |a, b, d| simd.mul_add_e_f32s(a, b, d);
+    let (sum_small, difference_small) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
+    let (sum_large, difference_large) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
+    [
+        simd.add_f32s(m[0], simd.add_f32s(sum_small, sum_large)),
+        fma(c(SMALL), difference_small, simd.mul_f32s(c(LARGE), difference_large)),
+        fma(c(0.5), sum_small, simd.mul_f32s(c(2.0), sum_large)),
+        fma(c(0.5 * SMALL), difference_small, fma(c(2.0 * LARGE), difference_large, m[5])),
+    ]
+}
+
+/// Transforms one 6×6 patch: `patch[6·y + x]` is the channel vector at (y, x), scaled by `scale`; frequency f of channel
+/// c goes to `transformed[f * frequency_stride + c]`.
+pub struct InputTransform<'a> {
+    pub patch: [&'a [f32]; FREQUENCIES],
+    pub scale: f32,
+    pub transformed: &'a mut [f32],
+    pub frequency_stride: usize,
+}
+
+impl WithSimd for InputTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.patch[0].len();
+        let scale = simd.splat_f32s(self.scale);
+        let mut first = 0;
+        while first < channels {
+            let count = S::F32_LANES.min(channels - first);
+            let mut columns = [[simd.splat_f32s(0.0); 6]; 6];
+            for x in 0..6 {
+                let mut column = [simd.splat_f32s(0.0); 6];
+                for y in 0..6 {
+                    let vector = load(simd, &self.patch[6 * y + x][first..first + count]);
+                    column[y] = simd.mul_f32s(vector, scale);
+                }
+                columns[x] = input_1d(simd, column);
+            }
+            for v in 0..6 {
+                let row = input_1d(simd, std::array::from_fn(|x| columns[x][v]));
+                for (u, value) in row.into_iter().enumerate() {
+                    let at = (6 * v + u) * self.frequency_stride + first;
+                    store(simd, &mut self.transformed[at..at + count], value);
+                }
+            }
+            first += count;
+        }
+    }
+}
+
+/// Transforms the kernels of one input channel: `taps[t * tap_stride + c]` for taps t = 3·y + x and `channels` output
+/// channels c; frequency f goes to `transformed[f * frequency_stride + c]`.
+pub struct KernelTransform<'a> {
+    pub taps: &'a [f32],
+    pub tap_stride: usize,
+    pub channels: usize,
+    pub transformed: &'a mut [f32],
+    pub frequency_stride: usize,
+}
+
+impl WithSimd for KernelTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut first = 0;
+        while first < self.channels {
+            let count = S::F32_LANES.min(self.channels - first);
+            let mut columns = [[simd.splat_f32s(0.0); 6]; 3];
+            for (x, column) in columns.iter_mut().enumerate() {
+                *column = kernel_1d(
+                    simd,
+                    std::array::from_fn(|y| {
+                        let at = (3 * y + x) * self.tap_stride + first;
+                        load(simd, &self.taps[at..at + count])
+                    }),
+                );
+            }
+            for v in 0..6 {
+                let row = kernel_1d(simd, std::array::from_fn(|x| columns[x][v]));
+                for (u, value) in row.into_iter().enumerate() {
+                    let at = (6 * v + u) * self.frequency_stride + first;
+                    store(simd, &mut self.transformed[at..at + count], value);
+                }
+            }
+            first += count;
+        }
+    }
+}
+
+/// Transforms the products of one tile back: frequency f of channel c is `products[f * frequency_stride + c]`; position
+/// p of the 4×4 tile goes to `sums[p * channels + c]`.
+pub struct OutputTransform<'a> {
+    pub products: &'a [f32],
+    pub frequency_stride: usize,
+    pub channels: usize,
+    pub sums: &'a mut [f32],
+}
+
+impl WithSimd for OutputTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut first = 0;
+        while first < self.channels {
+            let count = S::F32_LANES.min(self.channels - first);
+            let mut columns = [[simd.splat_f32s(0.0); 4]; 6];
+            for (x, column) in columns.iter_mut().enumerate() {
+                *column = output_1d(
+                    simd,
+                    std::array::from_fn(|y| {
+                        let at = (6 * y + x) * self.frequency_stride + first;
+                        load(simd, &self.products[at..at + count])
+                    }),
+                );
+            }
+            for v in 0..4 {
+                let row = output_1d(simd, std::array::from_fn(|x| columns[x][v]));
+                for (u, value) in row.into_iter().enumerate() {
+                    let at = (4 * v + u) * self.channels + first;
+                    store(simd, &mut self.sums[at..at + count], value);
+                }
+            }
+            first += count;
+        }
+    }
+}
+
+/// Loads up to a vector's worth of values (missing lanes are zero).
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    if values.len() == S::F32_LANES {
+        let (vectors, _) = S::as_simd_f32s(values);
+        vectors[0]
+    } else {
+        simd.partial_load_f32s(values)
+    }
+}
+
+#[inline(always)]
+fn store<S: Simd>(simd: S, values: &mut [f32], vector: S::f32s) {
+    if values.len() == S::F32_LANES {
+        let (vectors, _) = S::as_mut_simd_f32s(values);
+        vectors[0] = vector;
+    } else {
+        simd.partial_store_f32s(values, vector);
+    }
+}

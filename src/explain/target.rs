@@ -1,0 +1,116 @@
+//! Which output is explained.
+
+use std::str::FromStr;
+
+/// The output a backward pass starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The output with the n-th largest response, from 1.
+    Top(usize),
+    /// A fixed output.
+    Index(usize),
+    /// The output with this label.
+    Label(String),
+    /// The target that comes with each input.
+    Key,
+}
+
+/// Why an image has no target.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TargetError {
+    #[error("target {target} does not exist: the network has {outputs} outputs, 0 to {}", outputs - 1)]
+    OutOfRange { target: usize, outputs: usize },
+    #[error("top{rank} does not exist: the network has {outputs} outputs")]
+    RankOutOfRange { rank: usize, outputs: usize },
+    #[error("the label '{label}' is not among the network's labels; give them with --labels, or the index of the output")]
+    UnknownLabel { label: String },
+    #[error("--target key, but no target comes with this input; give one in the list, after a tab")]
+    NoKey,
+    #[error("'{text}' is not a target; use top1, topN, an index, a label or key")]
+    Syntax { text: String },
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    /// `top1`, `topN`, an index, `key`, and anything else is a label.
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let syntax = || TargetError::Syntax { text: text.to_owned() };
+        if text.trim().is_empty() {
+            return Err(syntax());
+        }
+        if text == "key" {
+            return Ok(Target::Key);
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().map(Target::Index).map_err(|_| syntax());
+        }
+        if let Some(rank) = text.strip_prefix("top")
+            && !rank.is_empty()
+            && rank.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            return match rank.parse() {
+                Ok(rank) if rank >= 1 => Ok(Target::Top(rank)),
+                _ => Err(syntax()),
+            };
+        }
+        Ok(Target::Label(text.to_owned()))
+    }
+}
+
+impl Target {
+    /// The output that this target means for one image.
+    ///
+    /// # Errors
+    /// When there is no such output, label or key.
+    pub fn resolve(&self, responses: &[f32], labels: Option<&[String]>, key: Option<&str>) -> Result<usize, TargetError> {
+        let outputs = responses.len();
+        match self {
+            &Target::Index(target) if target < outputs => Ok(target),
+            &Target::Index(target) => Err(TargetError::OutOfRange { target, outputs }),
+            &Target::Top(rank) => nth_largest(responses, rank).ok_or(TargetError::RankOutOfRange { rank, outputs }),
+            Target::Label(label) => labels
+                .and_then(|labels| labels.iter().take(outputs).position(|known| known == label))
+                .ok_or_else(|| TargetError::UnknownLabel { label: label.clone() }),
+            Target::Key => match key.map(str::parse) {
+                None | Some(Ok(Target::Key)) => Err(TargetError::NoKey),
+                Some(Err(error)) => Err(error),
+                Some(Ok(target)) => target.resolve(responses, labels, None),
+            },
+        }
+    }
+}
+
+/// Index of the n-th largest response, the lower index first among equals.
+fn nth_largest(responses: &[f32], rank: usize) -> Option<usize> {
+    let mut order: Vec<usize> = (0..responses.len()).collect();
+    order.sort_by(|&a, &b| responses[b].total_cmp(&responses[a]).then(a.cmp(&b)));
+    order.get(rank.checked_sub(1)?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_and_resolved() {
+        let responses = [1.0, 5.0, -2.0, 5.0];
+        let labels: Vec<String> = ["ant", "bee", "top dog", "7"].map(str::to_owned).to_vec();
+        let resolve = |text: &str, key| text.parse::<Target>().and_then(|t| t.resolve(&responses, Some(&labels), key));
+        assert_eq!(resolve("top1", None), Ok(1));
+        assert_eq!(resolve("top2", None), Ok(3));
+        assert_eq!(resolve("top4", None), Ok(2));
+        assert_eq!(resolve("top5", None), Err(TargetError::RankOutOfRange { rank: 5, outputs: 4 }));
+        assert_eq!(resolve("2", None), Ok(2));
+        assert_eq!(resolve("4", None), Err(TargetError::OutOfRange { target: 4, outputs: 4 }));
+        assert_eq!(resolve("top dog", None), Ok(2));
+        assert!(matches!(resolve("cat", None), Err(TargetError::UnknownLabel { .. })));
+        assert_eq!(resolve("key", Some("bee")), Ok(1));
+        assert_eq!(resolve("key", Some("0")), Ok(0));
+        assert_eq!(resolve("key", None), Err(TargetError::NoKey));
+        assert_eq!(resolve("key", Some("key")), Err(TargetError::NoKey));
+        assert!(matches!(resolve("top0", None), Err(TargetError::Syntax { .. })));
+        assert!(matches!(resolve("", None), Err(TargetError::Syntax { .. })));
+        assert!(matches!(resolve("99999999999999999999999", None), Err(TargetError::Syntax { .. })));
+    }
+}
