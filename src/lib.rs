@@ -1,6 +1,7 @@
 //! vggx explains what a VGG network saw.
 
 pub mod backend;
+pub mod cli;
 pub mod explain;
 pub mod images;
 pub mod network;

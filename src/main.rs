@@ -1,1 +1,7 @@
-fn main() {}
+//! The `vggx` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vggx::cli::run()
+}

@@ -1,0 +1,80 @@
+//! `vggx explain`: from images to explanations on disk.
+
+mod run;
+
+use super::exit::{Failure, Outcome};
+use super::network::NetworkOptions;
+use crate::explain::{Method, Target};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Options {
+    /// Image files, directories (recursive), @list.txt (a path a line, optionally a tab and a target), or - for such a
+    /// list on standard input [default: samples/ when it is there]
+    #[arg(value_name = "INPUT")]
+    inputs: Vec<String>,
+    /// gradient, deconvnet, guided-backprop, patternnet, pattern-attribution, signal:E, attribution:E with E = identity,
+    /// filter, linear, two-component, random
+    #[arg(
+        long = "method",
+        short,
+        value_name = "M,...",
+        value_delimiter = ',',
+        default_values_t = Method::DEFAULT
+    )]
+    methods: Vec<Method>,
+    /// The output to explain: top1, topN, an index, a label, or key (the target that comes with each input)
+    #[arg(long, short, value_name = "T", default_value = "top1", allow_hyphen_values = true)]
+    target: Target,
+    /// Names of the outputs, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Folder of the outputs
+    #[arg(long, short, value_name = "DIR", default_value = "explanations")]
+    output: PathBuf,
+    /// png, npy, npz, safetensors; none for timing
+    #[arg(long, short, value_name = "F,...", default_value = "png")]
+    format: String,
+    /// Exponent of heat maps, sign-preserving
+    #[arg(long, value_name = "G", default_value_t = 0.5, value_parser = gamma)]
+    gamma: f64,
+    /// Resize the shorter side to N pixels (bilinear, antialiased)
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    resize: u32,
+    /// Cut N×N pixels out of the centre
+    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    crop: u32,
+    /// Refuse images with more pixels
+    #[arg(long, value_name = "N", default_value_t = 178_000_000)]
+    max_pixels: u64,
+    /// Images computed together [default: from the device's memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
+    batch: Option<u16>,
+    /// Seed of the random estimator's directions
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Do everything again instead of keeping what an earlier run left
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the manifest's rows on standard output, one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// No progress on standard error
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    network: NetworkOptions,
+}
+
+fn gamma(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(gamma) if gamma.is_finite() && gamma > 0.0 => Ok(gamma),
+        _ => Err("expected a positive number".to_owned()),
+    }
+}
+
+/// Explains all inputs.
+pub fn run(options: &Options) -> Result<Outcome, Failure> {
+    run::run(options)
+}

@@ -1,0 +1,364 @@
+//! The run over all inputs: load, explain, write, note.
+
+use super::Options;
+use crate::cli::exit::{Failure, Outcome, print};
+use crate::cli::network::read_labels;
+use crate::cli::progress::Progress;
+use crate::explain::{Explained, Explainer, Input, Kind, Method, Target};
+use crate::images::find::{find, output_collisions};
+use crate::images::{ImageError, InputImage, LoadOptions, Rgb8, prefetch, resize};
+use crate::output::manifest::{ManifestWriter, Row};
+use crate::output::resume::{Identity, Resume};
+use crate::output::run_record::{Counts, Fingerprints, RunRecord, Times};
+use crate::output::{Explanation, Format, OutputError, Rendering, Writer, parse_formats, path_text};
+use crate::patterns::Patterns;
+use crate::weights::Weights;
+use rayon::prelude::*;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// Positions of a crop that fill the memory a default batch is meant for.
+const DEFAULT_CROP: u32 = 224;
+
+/// Explains all inputs of the command line.
+pub fn run(options: &Options) -> Result<Outcome, Failure> {
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    resize::validate(options.resize, options.crop).map_err(Failure::usage)?;
+    let formats = parse_formats(&options.format).map_err(Failure::usage)?;
+    let methods = distinct(&options.methods);
+    let images = inputs(options)?;
+    let writer = Writer::create(&options.output, &formats, options.gamma)?;
+    let weights = options.network.open_weights()?;
+    let patterns = if methods.iter().any(|method| method.needs_patterns()) {
+        options.network.open_patterns(&weights)?
+    } else {
+        None
+    };
+    let labels = match &options.labels {
+        Some(path) => Some(read_labels(path, weights.network().outputs())?),
+        None => None,
+    };
+    check_target(&options.target, &weights, labels.as_deref())?;
+    let backend = options.network.open_backend(&weights)?;
+    let explainer = Explainer::new(backend, &weights, patterns.as_ref(), &methods, labels, options.seed)?;
+    let fingerprints = Fingerprints {
+        weights: Some(weights.fingerprint().digest()),
+        patterns: patterns.as_ref().map(|patterns| patterns.digest()),
+    };
+    let identity = identity(options, &weights, &fingerprints);
+    let resume = Resume::open(&options.output, &identity, options.overwrite)?;
+    let mut run = Run {
+        options,
+        names: methods.iter().map(Method::to_string).collect(),
+        formats,
+        writer,
+        manifest: ManifestWriter::new(&resume),
+        progress: Progress::new(images.len(), options.quiet),
+        counts: Counts { images: images.len() as u64, done: 0, failed: 0, kept: 0 },
+        resume,
+    };
+    let result = run.explain_all(&explainer, images);
+    run.progress.finish();
+    let Run { manifest, counts, resume, .. } = run;
+    // Also after an error: what was written before it is kept and listed.
+    let finished = manifest.finish();
+    result?;
+    finished?;
+    let record = RunRecord {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        options: recorded_options(options, &methods, &weights),
+        fingerprints,
+        device: explainer.backend().description(),
+        counts,
+        times: Times::new(started, clock.elapsed()),
+    };
+    record.write(&options.output)?;
+    drop(resume);
+    summary(options, &record)?;
+    Ok(match (record.counts.failed, record.counts.images) {
+        (0, _) => Outcome::Done,
+        (failed, images) if failed == images => {
+            return Err(Failure::Run("every input failed".to_owned()));
+        }
+        _ => Outcome::SomeFailed,
+    })
+}
+
+/// The methods without repetitions.
+fn distinct(methods: &[Method]) -> Vec<Method> {
+    let mut distinct = Vec::new();
+    for &method in methods {
+        if !distinct.contains(&method) {
+            distinct.push(method);
+        }
+    }
+    distinct
+}
+
+/// The images to explain.
+fn inputs(options: &Options) -> Result<Vec<InputImage>, Failure> {
+    let samples = ["samples".to_owned()];
+    let given: &[String] = if !options.inputs.is_empty() {
+        &options.inputs
+    } else if Path::new(&samples[0]).is_dir() {
+        &samples
+    } else {
+        let message = "no input: name images, directories or lists (there is no samples/ here)";
+        return Err(Failure::Run(message.to_owned()));
+    };
+    let images = find(given)?.images;
+    if images.is_empty() {
+        return Err(Failure::Run(format!("no images found in {}", given.join(", "))));
+    }
+    output_collisions(&images)?;
+    Ok(images)
+}
+
+/// Refuses targets that no image can have, before any work.
+fn check_target(target: &Target, weights: &Weights, labels: Option<&[String]>) -> Result<(), Failure> {
+    match target {
+        Target::Key => Ok(()),
+        _ => {
+            let responses = vec![0.0; weights.network().outputs()];
+            target.resolve(&responses, labels, None).map(drop).map_err(Failure::from)
+        }
+    }
+}
+
+/// All that decides the outputs of an image, by option.
+fn identity(options: &Options, weights: &Weights, fingerprints: &Fingerprints) -> Identity {
+    let mut identity = preprocessing(weights);
+    identity.insert("weights".to_owned(), json!(fingerprints.weights));
+    identity.insert("patterns".to_owned(), json!(fingerprints.patterns));
+    identity.insert("target".to_owned(), json!(options.target.to_string()));
+    identity.insert("resize".to_owned(), json!(options.resize));
+    identity.insert("crop".to_owned(), json!(options.crop));
+    identity.insert("gamma".to_owned(), json!(options.gamma));
+    identity.insert("seed".to_owned(), json!(options.seed));
+    identity.insert("precision".to_owned(), json!("f32"));
+    identity
+}
+
+fn preprocessing(weights: &Weights) -> Identity {
+    let preprocessing = weights.network().preprocessing;
+    let mut options = Identity::new();
+    options.insert("channel-order".to_owned(), json!(preprocessing.channel_order.to_string()));
+    options.insert("pixel-scale".to_owned(), json!(preprocessing.pixel_scale));
+    options.insert("mean".to_owned(), json!(preprocessing.mean));
+    options.insert("std".to_owned(), json!(preprocessing.std));
+    options
+}
+
+/// The options as `run.json` records them: what was used, defaults included.
+fn recorded_options(options: &Options, methods: &[Method], weights: &Weights) -> Identity {
+    let mut recorded = preprocessing(weights);
+    let mut insert = |name: &str, value| recorded.insert(name.to_owned(), value);
+    insert("inputs", json!(options.inputs));
+    insert("method", json!(methods.iter().map(Method::to_string).collect::<Vec<_>>()));
+    insert("weights", json!(path_text(weights.file().path())));
+    insert("patterns", json!(options.network.patterns.as_deref().map(path_text)));
+    insert("target", json!(options.target.to_string()));
+    insert("labels", json!(options.labels.as_deref().map(path_text)));
+    insert("output", json!(path_text(&options.output)));
+    insert("format", json!(options.format));
+    insert("gamma", json!(options.gamma));
+    insert("resize", json!(options.resize));
+    insert("crop", json!(options.crop));
+    insert("max-pixels", json!(options.max_pixels));
+    insert("device", json!(options.network.device));
+    insert("precision", json!(options.network.precision));
+    insert("threads", json!(options.network.threads));
+    insert("batch", json!(options.batch));
+    insert("seed", json!(options.seed));
+    insert("overwrite", json!(options.overwrite));
+    recorded
+}
+
+/// A run in progress.
+struct Run<'a> {
+    options: &'a Options,
+    names: Vec<String>,
+    formats: Vec<Format>,
+    writer: Writer,
+    manifest: ManifestWriter,
+    progress: Progress,
+    counts: Counts,
+    resume: Resume,
+}
+
+/// An image that was loaded, with its place among the inputs.
+struct Loaded {
+    position: u64,
+    input: InputImage,
+    image: Rgb8,
+}
+
+impl Run<'_> {
+    fn explain_all(&mut self, explainer: &Explainer, images: Vec<InputImage>) -> Result<(), Failure> {
+        let mut todo = Vec::new();
+        let mut positions = Vec::new();
+        for (position, input) in images.into_iter().enumerate() {
+            let name = path_text(&input.path);
+            let missing = self.resume.missing(&name, &input.stem(), &self.names, &self.formats)?;
+            if missing.is_empty() {
+                self.manifest.keep(position as u64, &name);
+                self.counts.kept += 1;
+                self.progress.advance(1);
+            } else {
+                todo.push(input);
+                positions.push(position as u64);
+            }
+        }
+        let load = LoadOptions {
+            resize: self.options.resize,
+            crop: self.options.crop,
+            max_pixels: self.options.max_pixels,
+        };
+        let batch_size = self.batch_size(explainer);
+        let threads = match self.options.network.threads() {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let loaded = prefetch(todo, load, threads, 2 * batch_size);
+        let mut batch = Vec::with_capacity(batch_size);
+        for (position, (input, image)) in positions.into_iter().zip(loaded) {
+            match image {
+                Ok(image) => batch.push(Loaded { position, input, image }),
+                Err(error) => self.refuse(position, &input, &error)?,
+            }
+            if batch.len() == batch_size {
+                self.explain_batch(explainer, std::mem::take(&mut batch))?;
+            }
+        }
+        if !batch.is_empty() {
+            self.explain_batch(explainer, batch)?;
+        }
+        Ok(())
+    }
+
+    /// The batch that was asked for, or the backend's choice, smaller for larger crops.
+    fn batch_size(&self, explainer: &Explainer) -> usize {
+        let preferred = explainer.backend().preferred_batch();
+        let larger = u64::from(self.options.crop).pow(2).div_ceil(u64::from(DEFAULT_CROP).pow(2)) as usize;
+        self.options.batch.map_or((preferred / larger).max(1), usize::from)
+    }
+
+    fn explain_batch(&mut self, explainer: &Explainer, batch: Vec<Loaded>) -> Result<(), Failure> {
+        let size = (batch[0].image.height, batch[0].image.width);
+        let inputs: Vec<Input> = batch
+            .iter()
+            .map(|loaded| Input { pixels: &loaded.image.pixels, key: loaded.input.target.as_deref() })
+            .collect();
+        let results = explainer.explain(size, &inputs, &self.options.target)?;
+        // Encoding pictures takes as long as a good part of the computing: all images of the batch at once.
+        let written: Vec<_> = batch
+            .par_iter()
+            .zip(results)
+            .map(|(loaded, result)| result.map(|explained| self.write(loaded, explained, size)))
+            .collect();
+        for (loaded, result) in batch.iter().zip(written) {
+            match result {
+                Ok(row) => self.note(loaded.position, row?)?,
+                Err(error) => self.refuse_because(loaded.position, &loaded.input, &error.to_string())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one image's explanations and gives its row.
+    fn write(
+        &self,
+        loaded: &Loaded,
+        explained: Explained,
+        (height, width): (usize, usize),
+    ) -> Result<Row, OutputError> {
+        let name = path_text(&loaded.input.path);
+        let kept = if self.options.overwrite { Vec::new() } else { self.resume.kept_methods(&name)? };
+        let explanations: Vec<Explanation> = explained
+            .explanations
+            .into_iter()
+            .map(|explanation| Explanation {
+                method: explanation.method.to_string(),
+                rendering: match explanation.method.kind() {
+                    Kind::Signal => Rendering::Signal,
+                    Kind::Attribution => Rendering::HeatMap,
+                },
+                height,
+                width,
+                values: explanation.values,
+                scale_log2: explanation.scale_log2,
+            })
+            .collect();
+        let files = self.writer.write(&loaded.input.stem(), &explanations, &kept)?;
+        let mut row = Row::explained(name, files);
+        row.target = Some(explained.target as u64);
+        row.label = explained.label;
+        row.response = Some(f64::from(explained.response));
+        row.probability = explained.probability;
+        Ok(row)
+    }
+
+    fn note(&mut self, position: u64, row: Row) -> Result<(), Failure> {
+        let line = if self.options.json { serde_json::to_string(&row)? } else { describe(&row) };
+        self.manifest.append(position, row)?;
+        self.counts.done += 1;
+        self.progress.suspend(|| print(&line))?;
+        self.progress.advance(1);
+        Ok(())
+    }
+
+    fn refuse(&mut self, position: u64, input: &InputImage, error: &ImageError) -> Result<(), Failure> {
+        self.refuse_because(position, input, &error.to_string())
+    }
+
+    fn refuse_because(&mut self, position: u64, input: &InputImage, error: &str) -> Result<(), Failure> {
+        let name = path_text(&input.path);
+        let message = if error.contains(&name) { error.to_owned() } else { format!("{name}: {error}") };
+        self.progress.line(&format!("error: {message}"));
+        let row = Row::failed(name, error);
+        if self.options.json {
+            let line = serde_json::to_string(&row)?;
+            self.progress.suspend(|| print(&line))?;
+        }
+        self.manifest.append(position, row)?;
+        self.counts.failed += 1;
+        self.progress.advance(1);
+        Ok(())
+    }
+}
+
+/// A row for people.
+fn describe(row: &Row) -> String {
+    let target = row.target.map_or_else(String::new, |target| target.to_string());
+    let label = row.label.as_deref().map_or_else(String::new, |label| format!(" ({label})"));
+    let response = match (row.probability, row.response) {
+        (Some(probability), _) => format!(", probability {probability:.4}"),
+        (None, Some(response)) => format!(", response {response:.4}"),
+        (None, None) => String::new(),
+    };
+    format!("{}: target {target}{label}{response}", row.input)
+}
+
+/// What became of the run, on standard error.
+fn summary(options: &Options, record: &RunRecord) -> Result<(), Failure> {
+    if options.quiet {
+        return Ok(());
+    }
+    let Counts { done, failed, kept, .. } = record.counts;
+    let mut parts = vec![format!("{done} explained")];
+    if kept > 0 {
+        parts.push(format!("{kept} kept from an earlier run"));
+    }
+    if failed > 0 {
+        parts.push(format!("{failed} failed"));
+    }
+    let place = if record.options.get("format").is_some_and(|format| format == "none") {
+        String::new()
+    } else {
+        format!(" in {}", path_text(&options.output))
+    };
+    eprintln!("{}{place}, {:.1} s", parts.join(", "), record.times.seconds);
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! `vggx info`: this build and its devices, or the contents of a file.
+
+use super::exit::{Failure, Outcome, print};
+use crate::backend::cpu::gemm;
+use crate::network::{Layer, PreprocessingOverrides};
+use crate::output::path_text;
+use crate::patterns::Component;
+use crate::weights::{TensorFile, Weights, bundled};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub struct Options {
+    /// A weight or pattern file
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Describes the build or a file.
+pub fn run(options: &Options) -> Result<Outcome, Failure> {
+    let (description, text) = match &options.file {
+        None => build(),
+        Some(path) => {
+            let file = TensorFile::open(path)?;
+            if is_pattern_file(&file) { patterns(path, &file) } else { weights(path)? }
+        }
+    };
+    print(if options.json { description.to_string() } else { text.join("\n") }.as_str())?;
+    Ok(Outcome::Done)
+}
+
+fn build() -> (Value, Vec<String>) {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let found = |path: Option<PathBuf>| path.as_deref().map(path_text);
+    let (weights, patterns) = (found(bundled::weights()), found(bundled::patterns()));
+    let description = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "cuda": { "architectures": [], "devices": [] },
+        "cpu": { "threads": threads, "instructions": gemm::description() },
+        "weights": weights,
+        "patterns": patterns,
+    });
+    let shown = |path: &Option<String>| path.clone().unwrap_or_else(|| "not found (see --weights, VGGX_DATA)".to_owned());
+    let text = vec![
+        format!("vggx {}", env!("CARGO_PKG_VERSION")),
+        "CUDA      none compiled: a CPU-only build".to_owned(),
+        format!("CPU       {threads} threads, {}", gemm::description()),
+        format!("weights   {}", shown(&weights)),
+        format!("patterns  {}", shown(&patterns)),
+    ];
+    (description, text)
+}
+
+/// A file that holds patterns rather than weights, by the names of its tensors.
+fn is_pattern_file(file: &TensorFile) -> bool {
+    file.names().any(|name| component_of(name).is_some())
+}
+
+fn component_of(name: &str) -> Option<Component> {
+    let (_, last) = name.rsplit_once('.')?;
+    Component::ALL.into_iter().find(|component| component.name() == last)
+}
+
+fn weights(path: &Path) -> Result<(Value, Vec<String>), Failure> {
+    let weights = Weights::open(path, &PreprocessingOverrides::default())?;
+    let network = weights.network();
+    let mut parametric = 0;
+    let (mut layers, mut lines, mut parameters) = (Vec::new(), Vec::new(), 0);
+    for layer in &network.layers {
+        let (name, kind) = match layer {
+            Layer::Convolution(convolution) => (convolution.name.as_str(), "convolution 3×3, ReLU"),
+            Layer::MaxPool => ("", "max-pool 2×2"),
+            Layer::AdaptiveAveragePool { .. } => ("", "adaptive average pool"),
+            Layer::Dense(dense) if dense.relu => (dense.name.as_str(), "dense, ReLU"),
+            Layer::Dense(dense) => (dense.name.as_str(), "dense"),
+        };
+        if name.is_empty() {
+            layers.push(json!({ "kind": kind }));
+            lines.push(format!("  {:<22}{kind}", ""));
+            continue;
+        }
+        let (weight, bias) = (weights.weight(parametric), weights.bias(parametric));
+        parametric += 1;
+        parameters += weight.len() + bias.len();
+        let element = weight.element().to_string();
+        layers.push(json!({ "name": name, "kind": kind, "shape": weight.shape(), "type": element }));
+        lines.push(format!("  {name:<22}{kind:<23}{:?} {element}", weight.shape()));
+    }
+    let preprocessing = network.preprocessing;
+    let description = json!({
+        "file": path_text(path),
+        "kind": "weights",
+        "architecture": network.architecture,
+        "outputs": network.outputs(),
+        "classifier": network.has_classifier(),
+        "parameters": parameters,
+        "preprocessing": {
+            "channel_order": preprocessing.channel_order.to_string(),
+            "pixel_scale": preprocessing.pixel_scale,
+            "mean": preprocessing.mean,
+            "std": preprocessing.std,
+        },
+        "layers": layers,
+        "metadata": weights.file().metadata(),
+    });
+    let head = if network.has_classifier() { "classes" } else { "channels, headless (no classifier)" };
+    let mut text = vec![
+        format!("{}: weights of {}", path_text(path), network.architecture),
+        format!("  {} {head}, {parameters} parameters", network.outputs()),
+        format!(
+            "  input ({}): (u8 · {}/255 − {:?}) / {:?}",
+            preprocessing.channel_order, preprocessing.pixel_scale, preprocessing.mean, preprocessing.std
+        ),
+    ];
+    text.extend(lines);
+    text.extend(metadata_lines(weights.file(), &["channel_order", "pixel_scale", "mean", "std", "architecture"]));
+    Ok((description, text))
+}
+
+fn patterns(path: &Path, file: &TensorFile) -> (Value, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut tensors = Vec::new();
+    for tensor in file.descriptions() {
+        tensors.push(json!({ "name": tensor.name, "shape": tensor.shape, "type": tensor.element }));
+        lines.push(format!("  {:<28}{:?} {}", tensor.name, tensor.shape, tensor.element));
+    }
+    let held: Vec<&str> = Component::ALL
+        .into_iter()
+        .filter(|&component| file.names().any(|name| component_of(name) == Some(component)))
+        .map(Component::name)
+        .collect();
+    let description = json!({
+        "file": path_text(path),
+        "kind": "patterns",
+        "estimators": held,
+        "tensors": tensors,
+        "metadata": file.metadata(),
+    });
+    let mut text = vec![format!("{}: patterns ({})", path_text(path), held.join(", "))];
+    text.extend(metadata_lines(file, &["fingerprint"]));
+    text.extend(lines);
+    (description, text)
+}
+
+/// The metadata that were not shown otherwise, shortened.
+fn metadata_lines(file: &TensorFile, shown: &[&str]) -> Vec<String> {
+    let unshown = file.metadata().iter().filter(|(key, _)| !shown.contains(&key.as_str()));
+    unshown
+        .map(|(key, value)| {
+            // Debug formatting keeps control characters of a hostile file off the terminal.
+            let value: String = value.chars().take(160).collect();
+            format!("  {key:?}: {value:?}")
+        })
+        .collect()
+}

@@ -1,0 +1,41 @@
+//! The command line: one file a subcommand, each thin over the library.
+
+mod completions;
+mod exit;
+mod explain;
+mod info;
+mod network;
+mod progress;
+
+use clap::{Parser, Subcommand};
+use exit::Outcome;
+use std::process::ExitCode;
+
+/// Explain what a VGG network saw.
+#[derive(Parser)]
+#[command(name = "vggx", version, about, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 done, but some inputs failed.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Explain images: signals and heat maps of what made the network respond
+    Explain(explain::Options),
+    /// Show this build and its devices, or what a weight or pattern file holds
+    Info(info::Options),
+    /// Print shell completions
+    Completions(completions::Options),
+}
+
+/// Reads the command line, runs the command, and tells how it went.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Explain(options) => explain::run(&options),
+        Command::Info(options) => info::run(&options),
+        Command::Completions(options) => completions::run::<Cli>(&options),
+    };
+    exit::report(outcome.unwrap_or_else(Outcome::Failed))
+}

@@ -1,0 +1,142 @@
+//! Options that every command on a network shares: weights, patterns, preprocessing, device.
+
+use super::exit::Failure;
+use crate::backend::cpu::Cpu;
+use crate::backend::{Backend, BackendError};
+use crate::explain::Operators;
+use crate::network::{ChannelOrder, PreprocessingOverrides};
+use crate::patterns::Patterns;
+use crate::weights::{Weights, bundled};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[derive(Args)]
+pub struct NetworkOptions {
+    /// The network's weights (safetensors; torchvision or timm names) [default: the bundled VGG16 features]
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Patterns of these weights (safetensors) [default: the bundled ones, with the bundled weights only]
+    #[arg(long, value_name = "FILE")]
+    pub patterns: Option<PathBuf>,
+    /// Order of the network's input channels, over the weight file's metadata
+    #[arg(long, value_name = "ORDER", value_parser = ["rgb", "bgr"], help_heading = "Preprocessing")]
+    pub channel_order: Option<String>,
+    /// Value of a white pixel before the mean is subtracted: 1 or 255
+    #[arg(long, value_name = "SCALE", help_heading = "Preprocessing")]
+    pub pixel_scale: Option<f32>,
+    /// Mean of each channel, in the network's order: A,B,C
+    #[arg(long, value_name = "MEAN", value_parser = three, allow_hyphen_values = true, help_heading = "Preprocessing")]
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of each channel, in the network's order: A,B,C
+    #[arg(long, value_name = "STD", value_parser = three, allow_hyphen_values = true, help_heading = "Preprocessing")]
+    pub std: Option<[f32; 3]>,
+    /// Where to compute: auto, cpu, cuda, cuda:0,1,...
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Device")]
+    pub device: String,
+    /// Arithmetic: auto (f32 on the CPU, f16 on CUDA), f32, f16
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = ["auto", "f32", "f16"], help_heading = "Device")]
+    pub precision: String,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
+    pub threads: Option<u16>,
+}
+
+/// Three numbers parted by commas or spaces.
+fn three(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Result<Vec<f32>, _> =
+        text.split([',', ' ']).filter(|part| !part.is_empty()).map(str::parse).collect();
+    match numbers.ok().and_then(|numbers| <[f32; 3]>::try_from(numbers).ok()) {
+        Some(numbers) if numbers.iter().all(|number| number.is_finite()) => Ok(numbers),
+        _ => Err("expected three numbers, as in 0.485,0.456,0.406".to_owned()),
+    }
+}
+
+/// The names of devices; which of them this machine has is found out later.
+fn device(text: &str) -> Result<String, String> {
+    let indices = text.strip_prefix("cuda:");
+    let known = ["auto", "cpu", "cuda"].contains(&text)
+        || indices.is_some_and(|list| list.split(',').all(|index| index.parse::<u16>().is_ok()));
+    if known { Ok(text.to_owned()) } else { Err("expected auto, cpu, cuda, or cuda:0,1,...".to_owned()) }
+}
+
+impl NetworkOptions {
+    /// Maps the weights and checks them whole.
+    pub fn open_weights(&self) -> Result<Arc<Weights>, Failure> {
+        let path = match &self.weights {
+            Some(path) => path.clone(),
+            None => bundled::weights().ok_or_else(|| not_bundled("weights", "--weights"))?,
+        };
+        let weights = Weights::open(&path, &self.overrides()?)?;
+        weights.check_finite()?;
+        Ok(Arc::new(weights))
+    }
+
+    /// Maps the patterns that belong to the weights: those that were named, or the bundled ones of the bundled weights.
+    pub fn open_patterns(&self, weights: &Weights) -> Result<Option<Arc<Patterns>>, Failure> {
+        let path = match (&self.patterns, &self.weights) {
+            (Some(path), _) => path.clone(),
+            (None, None) => bundled::patterns().ok_or_else(|| not_bundled("patterns", "--patterns"))?,
+            (None, Some(_)) => return Ok(None),
+        };
+        Ok(Some(Arc::new(Patterns::open(&path, weights)?)))
+    }
+
+    /// Prepares the network's forward pass on the device.
+    pub fn open_backend(&self, weights: &Arc<Weights>) -> Result<Box<dyn Backend>, Failure> {
+        if self.device.starts_with("cuda") {
+            let message = "this build has no CUDA engine; use --device cpu";
+            return Err(Failure::Run(format!("--device {}: {message}", self.device)));
+        }
+        if self.precision == "f16" {
+            let message = "--precision f16: the CPU computes in f32; leave the option out or use --precision f32";
+            return Err(Failure::Run(message.to_owned()));
+        }
+        Ok(Box::new(cpu(weights, self.threads())?))
+    }
+
+    /// Threads that were asked for; 0 stands for all cores.
+    pub fn threads(&self) -> usize {
+        self.threads.map_or(0, usize::from)
+    }
+
+    fn overrides(&self) -> Result<PreprocessingOverrides, Failure> {
+        let channel_order = self.channel_order.as_deref().map(str::parse::<ChannelOrder>).transpose()?;
+        Ok(PreprocessingOverrides {
+            channel_order,
+            pixel_scale: self.pixel_scale,
+            mean: self.mean,
+            std: self.std,
+        })
+    }
+}
+
+/// The weights' network on the CPU.
+fn cpu(weights: &Arc<Weights>, threads: usize) -> Result<Cpu, BackendError> {
+    let network = weights.network().clone();
+    let biases = (0..network.parametric().count()).map(|layer| weights.bias(layer).to_vec()).collect();
+    Cpu::new(network, Arc::new(Operators::forward(weights.clone())), biases, threads)
+}
+
+fn not_bundled(what: &str, option: &str) -> Failure {
+    let folders: Vec<String> = bundled::searched().iter().map(|folder| format!("  {}", folder.display())).collect();
+    Failure::Run(format!(
+        "the bundled {what} are in none of these folders:\n{}\nset VGGX_DATA to the folder that holds them, or name a file with {option}",
+        folders.join("\n")
+    ))
+}
+
+/// Reads class names, one a line.
+pub fn read_labels(path: &Path, outputs: usize) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::Run(format!("cannot read the labels {}: {error}", path.display())))?;
+    let labels: Vec<String> = text.trim_start_matches('\u{feff}').lines().map(|line| line.trim().to_owned()).collect();
+    if labels.len() != outputs {
+        return Err(Failure::Run(format!(
+            "the labels {} have {} lines, but the network has {outputs} outputs; give one name a line, in the order of the outputs",
+            path.display(),
+            labels.len()
+        )));
+    }
+    Ok(labels)
+}
