@@ -27,6 +27,7 @@ pub enum ReferenceLayer {
 /// A network with a classifier ends with a dense layer, a headless one with a max-pool.
 #[derive(Clone, Debug)]
 pub struct ReferenceNetwork {
+    /// In the order of the forward pass.
     pub layers: Vec<ReferenceLayer>,
 }
 

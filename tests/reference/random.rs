@@ -7,10 +7,12 @@ use super::network::{ReferenceLayer, ReferenceNetwork};
 pub struct Random(u64);
 
 impl Random {
+    /// The sequence that belongs to a seed.
     pub fn new(seed: u64) -> Self {
         Random(seed)
     }
 
+    /// 64 uniform bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
