@@ -3,7 +3,6 @@
 
 mod extent;
 mod layer;
-mod normalise;
 mod preprocessing;
 
 pub use extent::{Extent, NetworkError};

@@ -203,18 +203,6 @@ impl Patterns {
             .collect()
     }
 
-    /// The pattern of the n-th layer with weights, unchecked for finiteness; `None` where the file has none. Cheap: for
-    /// reading rows after [`Patterns::tensors`] has checked the component.
-    pub fn tensor(&self, component: Component, layer: usize) -> Option<Tensor<'_>> {
-        let [positive, negative, linear] = &self.layers.get(layer)?.components;
-        let stored = match component {
-            Component::Positive => positive,
-            Component::Negative => negative,
-            Component::Linear => linear,
-        };
-        Some(stored.as_ref()?.tensor(&self.file))
-    }
-
     /// Which ȳ the two-component patterns were solved with, `global` or `regime`, where the file says so.
     pub fn centering(&self) -> Option<&str> {
         self.metadata("centering")

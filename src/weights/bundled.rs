@@ -81,12 +81,12 @@ mod tests {
     fn folders_are_searched_in_the_documented_order() {
         let found = folders(
             Some("/data".into()),
-            Some("/working".into()),
+            Some("/current".into()),
             Some(Path::new("/clone/target/release")),
         );
         let expected = [
             "/data",
-            "/working/weights",
+            "/current/weights",
             "/clone/target/share/vggx",
             "/clone/target/weights",
             "/clone/weights",

@@ -232,7 +232,7 @@ fn parse(header: &[u8]) -> Result<Metadata, WeightProblem> {
     let text = std::str::from_utf8(header)
         .map_err(|error| WeightProblem::Header(format!("it is not UTF-8 text ({error})")))?;
     // Deserialising checks shapes, types and offsets against each other with checked arithmetic. The crate's
-    // `SafeTensors::deserialize` is not used: it adds the header's length to a sum that the file controls.
+    // `SafeTensors::deserialize` is not used: it adds the header's length to their sum, which may overflow.
     serde_json::from_str(text).map_err(|error| WeightProblem::Header(error.to_string()))
 }
 

@@ -1,0 +1,10 @@
+//! Networks and the files their weights come in.
+
+mod bundled;
+mod fingerprint;
+mod network;
+mod plan;
+mod reading;
+mod refused;
+mod support;
+mod writing;
