@@ -1,1 +1,29 @@
-//! output
+//! What a run leaves behind: arrays, pictures, the manifest and the run record.
+//!
+//! Every file is written whole or not at all: into a temporary file of the same folder, then renamed over its final
+//! name. A killed run therefore never leaves half a picture under a picture's name.
+//!
+//! - [`Writer`] writes the explanations of one image as PNG, npy, npz or safetensors.
+//! - [`picture`] turns explanations into pictures.
+//! - [`manifest`] keeps one line an image in `manifest.jsonl`.
+//! - [`resume`] decides what an earlier run already did, and refuses to mix outputs of different options.
+//! - [`run_record`] writes `run.json` at the end of a finished run.
+
+mod arrays;
+mod atomic;
+mod colour_map;
+mod error;
+mod explanation;
+mod format;
+pub mod manifest;
+mod names;
+pub mod picture;
+pub mod resume;
+pub mod run_record;
+mod writer;
+
+pub use error::OutputError;
+pub use explanation::{Explanation, Rendering};
+pub use format::{Format, parse_formats};
+pub use names::path_text;
+pub use writer::{MethodFiles, Writer};

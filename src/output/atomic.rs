@@ -1,0 +1,246 @@
+//! Files that appear whole or not at all.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::NamedTempFile;
+
+use super::OutputError;
+
+const PREFIX: &str = ".vggx-";
+const SUFFIX: &str = ".partial";
+
+/// A younger temporary file may belong to a writer that has not locked it yet.
+const YOUNG: Duration = Duration::from_secs(2);
+
+/// Whether a file must survive a power failure, not only a killed process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// Cheap enough for every picture.
+    Process,
+    /// Waits for the disk: for the few files that say what the others are.
+    Power,
+}
+
+/// Puts `bytes` at `path`, over what may be there.
+///
+/// # Errors
+/// [`OutputError::NoSpace`] and [`OutputError::Write`]; then `path` is as before and no temporary file stays.
+pub(super) fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), OutputError> {
+    write_with(path, durability, |file| file.write_all(bytes))
+}
+
+/// Like [`write`], for contents that are not in memory at once.
+pub(super) fn write_with(
+    path: &Path,
+    durability: Durability,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), OutputError> {
+    // A temporary file that is not persisted removes itself, whichever way this function is left.
+    let attempt = || {
+        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut file = temporary_file(folder)?;
+        fill(file.as_file_mut())?;
+        if durability == Durability::Power {
+            file.as_file().sync_all()?;
+        }
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    attempt().map_err(|source| OutputError::writing(path, source))
+}
+
+/// Shows that files can be made in `folder` and that they can hold something.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn probe(folder: &Path) -> io::Result<()> {
+    temporary_file(folder)?.write_all(&[0; 4096])
+}
+
+fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX).suffix(SUFFIX);
+    // Outputs are as readable as any file the user makes: the umask decides, not tempfile's 0600.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder.tempfile_in(if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    })?;
+    // The lock ends with the process: `remove_abandoned` of a later run sees that nobody writes here any more. File
+    // systems without locks only lose that tidying.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
+
+/// Removes the temporary files that a killed process left in `folder`. What cannot be removed stays: it does no harm.
+pub(super) fn remove_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && is_abandoned(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn is_abandoned(path: &PathBuf) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let modified = file.metadata().and_then(|metadata| metadata.modified());
+    let old = modified.is_ok_and(|time| {
+        SystemTime::now()
+            .duration_since(time)
+            .is_ok_and(|age| age > YOUNG)
+    });
+    old && file.try_lock().is_ok()
+}
+
+/// Keeps a second run out of an output folder until it is dropped.
+#[derive(Debug)]
+pub(super) struct FolderLock {
+    _folder: Option<File>,
+}
+
+impl FolderLock {
+    /// Takes the lock. Where folders cannot be locked (Windows, some network file systems) it keeps nobody out.
+    ///
+    /// # Errors
+    /// [`OutputError::Busy`] when another run holds it.
+    pub(super) fn take(folder: &Path) -> Result<Self, OutputError> {
+        let Ok(file) = File::open(folder) else {
+            return Ok(Self { _folder: None });
+        };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(OutputError::Busy {
+                path: folder.to_path_buf(),
+            }),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self {
+                _folder: Some(file),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_replaces_the_former_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        for (bytes, durability) in [(b"one", Durability::Process), (b"two", Durability::Power)] {
+            write(&path, bytes, durability).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+        }
+        assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn a_full_disk_leaves_the_former_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write(&path, b"former", Durability::Process).unwrap();
+        let error = write_with(&path, Durability::Process, |file| {
+            file.write_all(b"half")?;
+            Err(io::ErrorKind::StorageFull.into())
+        })
+        .unwrap_err();
+        assert!(matches!(&error, OutputError::NoSpace { path: named } if *named == path));
+        let message = error.to_string();
+        assert!(
+            message.contains("no space left")
+                && message.contains("a.txt")
+                && message.contains("are kept")
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"former");
+        assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_full_disk_says_is_understood() {
+        let mut full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let error = OutputError::writing(Path::new("a"), full.write_all(b"x").unwrap_err());
+        assert!(matches!(error, OutputError::NoSpace { .. }));
+    }
+
+    #[test]
+    fn a_failed_rename_leaves_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::create_dir_all(path.join("inner")).unwrap();
+        assert!(matches!(
+            write(&path, b"x", Durability::Process),
+            Err(OutputError::Write { .. })
+        ));
+        assert_eq!(names(folder.path()), ["a.txt"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_are_those_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ordinary, written) = (
+            folder.path().join("ordinary"),
+            folder.path().join("written"),
+        );
+        File::create(&ordinary).unwrap();
+        write(&written, b"x", Durability::Process).unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(written), mode(ordinary));
+    }
+
+    #[test]
+    fn only_abandoned_temporary_files_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = SystemTime::now() - 10 * YOUNG;
+        let abandoned = folder.path().join(".vggx-abc.partial");
+        File::create(&abandoned).unwrap().set_modified(old).unwrap();
+        let foreign = folder.path().join("notes.partial");
+        File::create(&foreign).unwrap().set_modified(old).unwrap();
+        let young = folder.path().join(".vggx-young.partial");
+        File::create(&young).unwrap();
+        let written = temporary_file(folder.path()).unwrap();
+        written.as_file().set_modified(old).unwrap();
+
+        remove_abandoned(folder.path());
+        assert!(!abandoned.exists());
+        assert!(foreign.exists() && young.exists() && written.path().exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_locked_folder_is_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = FolderLock::take(folder.path()).unwrap();
+        assert!(matches!(
+            FolderLock::take(folder.path()),
+            Err(OutputError::Busy { .. })
+        ));
+        drop(held);
+        FolderLock::take(folder.path()).unwrap();
+    }
+}
