@@ -1,1 +1,38 @@
-//! images
+//! Finding, decoding, resizing and prefetching of images.
+//!
+//! From what a user names to pixels the network can take, one step a file:
+//!
+//! 1. [`find`] turns command-line inputs (files, directories, lists) into a list of [`InputImage`]s.
+//! 2. [`decode`] reads one file, whatever its format, into upright 8-bit RGB.
+//! 3. [`resize`] brings the shorter side to a length and cuts out the centre.
+//! 4. [`load`] is decode and resize in one call.
+//! 5. [`prefetch`] loads many images ahead of a consumer, in order, on worker threads.
+//!
+//! This room knows files and pixels; it knows nothing of networks, devices or outputs.
+
+pub mod decode;
+pub mod error;
+pub mod find;
+mod flatten;
+mod jpeg;
+mod list;
+pub mod load;
+pub mod prefetch;
+mod quiet_panic;
+pub mod resize;
+
+pub use error::{ImageError, ImageProblem};
+pub use find::{FindError, InputImage, Inputs};
+pub use load::{LoadOptions, load};
+pub use prefetch::{Prefetch, prefetch};
+
+/// An image of 8-bit red, green and blue samples, upright, without alpha.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rgb8 {
+    /// Columns, in pixels.
+    pub width: usize,
+    /// Rows, in pixels.
+    pub height: usize,
+    /// `height * width * 3` samples, row by row (HWC), each pixel as R, G, B, from 0 to 255.
+    pub pixels: Vec<u8>,
+}
