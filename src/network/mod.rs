@@ -3,6 +3,7 @@
 
 mod extent;
 mod layer;
+mod normalise;
 mod preprocessing;
 
 pub use extent::{Extent, NetworkError};

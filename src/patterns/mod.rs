@@ -141,6 +141,17 @@ struct LayerPatterns {
     components: [Option<Stored>; 3],
 }
 
+impl LayerPatterns {
+    fn stored(&self, component: Component) -> Option<&Stored> {
+        let [positive, negative, linear] = &self.components;
+        match component {
+            Component::Positive => positive.as_ref(),
+            Component::Negative => negative.as_ref(),
+            Component::Linear => linear.as_ref(),
+        }
+    }
+}
+
 impl Patterns {
     /// Maps a pattern file and checks that it belongs to these weights: by the fingerprint where the file has one
     /// (the first use reads all of the weights), always by names, shapes and element types.
@@ -187,20 +198,21 @@ impl Patterns {
         self.layers
             .iter()
             .map(|layer| {
-                let [positive, negative, linear] = &layer.components;
-                let stored = match component {
-                    Component::Positive => positive,
-                    Component::Negative => negative,
-                    Component::Linear => linear,
-                };
-                let tensor = stored
-                    .as_ref()
+                let tensor = layer
+                    .stored(component)
                     .ok_or_else(|| self.missing(&layer.name, component))?
                     .tensor(&self.file);
                 refuse_non_finite(&self.file, tensor)?;
                 Ok(tensor)
             })
             .collect()
+    }
+
+    /// The pattern of the n-th layer with weights, unchecked for finiteness; `None` where the file has none. Cheap: for
+    /// reading rows after [`Patterns::tensors`] has checked the component.
+    pub fn tensor(&self, component: Component, layer: usize) -> Option<Tensor<'_>> {
+        let layer = self.layers.get(layer)?;
+        Some(layer.stored(component)?.tensor(&self.file))
     }
 
     /// Which ȳ the two-component patterns were solved with, `global` or `regime`, where the file says so.
