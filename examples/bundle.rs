@@ -53,11 +53,7 @@ fn bundle(weights: &Path, patterns: &Path, folder: &Path) -> Result<(), Box<dyn 
 
     // Of the file just written: what users have is what the patterns are matched with.
     let rounded = Weights::open(&written, &overrides)?;
-    write_tensors(
-        &folder.join(bundled::PATTERNS),
-        &pattern_metadata(&rounded)?,
-        &positive(&patterns)?,
-    )?;
+    write_tensors(&folder.join(bundled::PATTERNS), &pattern_metadata(&rounded)?, &positive(&patterns)?)?;
 
     Patterns::open(&folder.join(bundled::PATTERNS), &rounded)?.tensors(Component::Positive)?;
     Ok(())
@@ -88,12 +84,7 @@ fn pattern_metadata(weights: &Weights) -> Result<BTreeMap<String, String>, Box<d
     let positions: BTreeMap<&str, usize> = weights
         .network()
         .parametric()
-        .map(|(index, layer)| {
-            (
-                layer.name(),
-                IMAGES * extents[index].height * extents[index].width,
-            )
-        })
+        .map(|(index, layer)| (layer.name(), IMAGES * extents[index].height * extents[index].width))
         .collect();
     Ok(metadata([
         ("centering", "global".to_owned()),
@@ -125,11 +116,7 @@ fn halves(weights: &Weights) -> Result<Vec<NewTensor<'_>>, Box<dyn Error>> {
 
 /// The `positive` patterns in the order of the layers.
 fn positive(patterns: &Patterns) -> Result<Vec<NewTensor<'_>>, Box<dyn Error>> {
-    patterns
-        .tensors(Component::Positive)?
-        .into_iter()
-        .map(half_precision)
-        .collect()
+    patterns.tensors(Component::Positive)?.into_iter().map(half_precision).collect()
 }
 
 /// Copies what is float16 already bit for bit; rounds the rest to nearest, ties to even.

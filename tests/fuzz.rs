@@ -23,11 +23,7 @@ impl Readers {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let weights = Model::tiny_classifier(0).open(folder.path()).unwrap();
-        Self {
-            path: folder.path().join("fuzzed.safetensors"),
-            _folder: folder,
-            weights,
-        }
+        Self { path: folder.path().join("fuzzed.safetensors"), _folder: folder, weights }
     }
 
     /// Feeds the bytes to both readers and uses whatever they accept. Says what was accepted.
@@ -48,8 +44,7 @@ impl Readers {
             if let Ok(tensors) = patterns.tensors(component) {
                 let layers = self.weights.network().parametric();
                 assert_eq!(tensors.len(), layers.count());
-                for (tensor, (_, layer)) in tensors.iter().zip(self.weights.network().parametric())
-                {
+                for (tensor, (_, layer)) in tensors.iter().zip(self.weights.network().parametric()) {
                     assert_eq!(tensor.len(), layer.outputs() * layer.fan_in());
                     assert!(tensor.to_vec().iter().all(|value| value.is_finite()));
                 }
@@ -84,10 +79,7 @@ fn use_file(path: &Path, bytes: &[u8]) -> bool {
         assert_eq!(tensor.bytes(), reference.tensor(name).unwrap().data());
         assert_eq!(tensor.len(), tensor.shape().iter().product::<usize>());
         let values = tensor.to_vec();
-        assert_eq!(
-            tensor.first_non_finite(),
-            values.iter().position(|value| !value.is_finite())
-        );
+        assert_eq!(tensor.first_non_finite(), values.iter().position(|value| !value.is_finite()));
     }
     assert_eq!(file.descriptions().count(), reference.len());
     true
@@ -104,10 +96,7 @@ fn use_weights(path: &Path) -> bool {
     let finite = weights.check_finite().is_ok();
     let network = weights.network();
     for (number, (_, layer)) in network.parametric().enumerate() {
-        assert_eq!(
-            weights.weight(number).len(),
-            layer.outputs() * layer.fan_in()
-        );
+        assert_eq!(weights.weight(number).len(), layer.outputs() * layer.fan_in());
         assert_eq!(weights.bias(number).len(), layer.outputs());
     }
     assert_eq!(network.input_channels(), 3);
@@ -124,14 +113,8 @@ fn name() -> impl Strategy<Value = String> {
         prop::sample::select(vec!["pre_logits.fc1", "pre_logits.fc2", "head.fc", "x"])
             .prop_map(str::to_owned),
     ];
-    let suffix = prop::sample::select(vec![
-        "weight",
-        "bias",
-        "positive",
-        "negative",
-        "linear",
-        "running_mean",
-    ]);
+    let suffix =
+        prop::sample::select(vec!["weight", "bias", "positive", "negative", "linear", "running_mean"]);
     prop_oneof![
         9 => (layer, suffix).prop_map(|(layer, suffix)| format!("{layer}.{suffix}")),
         1 => ".{0,12}",
@@ -147,21 +130,10 @@ fn extent() -> impl Strategy<Value = u64> {
 
 /// A header that is often consistent, with its data.
 fn structured() -> impl Strategy<Value = Vec<u8>> {
-    let dtype = prop::sample::select(vec![
-        ("F32", 4u64),
-        ("F16", 2),
-        ("BF16", 2),
-        ("F64", 8),
-        ("F4", 1),
-        ("Q3", 1),
-    ]);
+    let dtype =
+        prop::sample::select(vec![("F32", 4u64), ("F16", 2), ("BF16", 2), ("F64", 8), ("F4", 1), ("Q3", 1)]);
     let shape = prop::collection::vec(extent(), 0..5);
-    let tensor = (
-        name(),
-        dtype,
-        shape,
-        prop_oneof![9 => Just(0i64), 1 => -3i64..4],
-    );
+    let tensor = (name(), dtype, shape, prop_oneof![9 => Just(0i64), 1 => -3i64..4]);
     let key = prop::sample::select(vec![
         "architecture",
         "fingerprint",
@@ -180,30 +152,21 @@ fn structured() -> impl Strategy<Value = Vec<u8>> {
         "\"",
     ]);
     let metadata = prop::collection::btree_map(key, value, 0..4);
-    (prop::collection::vec(tensor, 0..12), metadata, -2i64..3).prop_map(
-        |(tensors, metadata, surplus)| {
-            let mut start = 0u64;
-            let mut entries = vec![format!("\"__metadata__\":{}", serde_json::json!(metadata))];
-            for (name, (dtype, size), shape, shift) in tensors {
-                let bytes = shape
-                    .iter()
-                    .fold(size, |bytes, extent| bytes.wrapping_mul(*extent));
-                let end = start.wrapping_add(bytes).wrapping_add_signed(shift);
-                entries.push(format!(
+    (prop::collection::vec(tensor, 0..12), metadata, -2i64..3).prop_map(|(tensors, metadata, surplus)| {
+        let mut start = 0u64;
+        let mut entries = vec![format!("\"__metadata__\":{}", serde_json::json!(metadata))];
+        for (name, (dtype, size), shape, shift) in tensors {
+            let bytes = shape.iter().fold(size, |bytes, extent| bytes.wrapping_mul(*extent));
+            let end = start.wrapping_add(bytes).wrapping_add_signed(shift);
+            entries.push(format!(
                 "{}:{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}",
                 serde_json::json!(name)
             ));
-                start = end;
-            }
-            let length = start
-                .saturating_add_signed(surplus.clamp(0, 1))
-                .min(1 << 14);
-            raw(
-                &format!("{{{}}}", entries.join(",")),
-                &vec![0x3c; length as usize],
-            )
-        },
-    )
+            start = end;
+        }
+        let length = start.saturating_add_signed(surplus.clamp(0, 1)).min(1 << 14);
+        raw(&format!("{{{}}}", entries.join(",")), &vec![0x3c; length as usize])
+    })
 }
 
 /// Good weights and patterns, small.
@@ -258,14 +221,7 @@ fn change() -> impl Strategy<Value = Change> {
 fn changed(mut model: Model, change: &Change) -> Model {
     let nth = |model: &Model, index: &prop::sample::Index| {
         let count = model.tensors.len();
-        (count > 0).then(|| {
-            model
-                .tensors
-                .keys()
-                .nth(index.index(count))
-                .unwrap()
-                .clone()
-        })
+        (count > 0).then(|| model.tensors.keys().nth(index.index(count)).unwrap().clone())
     };
     match change {
         Change::Remove(index) => match nth(&model, index) {
@@ -305,10 +261,7 @@ enum Mutation {
 
 fn mutation() -> impl Strategy<Value = Mutation> {
     let index = || any::<prop::sample::Index>();
-    let number = prop_oneof![
-        0u64..40,
-        prop::sample::select(vec![1 << 32, 1 << 62, u64::MAX])
-    ];
+    let number = prop_oneof![0u64..40, prop::sample::select(vec![1 << 32, 1 << 62, u64::MAX])];
     prop_oneof![
         index().prop_map(Mutation::Truncate),
         (index(), any::<u8>()).prop_map(|(at, byte)| Mutation::Set(at, byte)),
@@ -350,16 +303,12 @@ fn replace_number(bytes: &[u8], at: &prop::sample::Index, number: u64) -> Option
     let starts: Vec<usize> = header
         .char_indices()
         .filter(|(index, character)| {
-            character.is_ascii_digit()
-                && !header[..*index].ends_with(|before: char| before.is_ascii_digit())
+            character.is_ascii_digit() && !header[..*index].ends_with(|before: char| before.is_ascii_digit())
         })
         .map(|(index, _)| index)
         .collect();
     let start = *starts.get(at.index(starts.len().max(1)))?;
-    let digits = header[start..]
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .count();
+    let digits = header[start..].chars().take_while(char::is_ascii_digit).count();
     let changed = format!("{}{number}{}", &header[..start], &header[start + digits..]);
     Some(raw(&changed, data))
 }
@@ -404,19 +353,12 @@ proptest! {
 #[test]
 fn good_files_are_accepted() {
     let readers = Readers::new();
-    let accepted = |weights, patterns| Accepted {
-        file: true,
-        weights,
-        patterns,
-    };
+    let accepted = |weights, patterns| Accepted { file: true, weights, patterns };
     for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
         let weights = Model::tiny_classifier(3);
         let patterns = weights.patterns(&["positive", "linear"]);
         assert_eq!(readers.read(&weights.bytes(dtype)), accepted(true, false));
-        assert_eq!(
-            readers.read(&weights.clone().timm(2).bytes(dtype)),
-            accepted(true, false)
-        );
+        assert_eq!(readers.read(&weights.clone().timm(2).bytes(dtype)), accepted(true, false));
         assert_eq!(readers.read(&patterns.bytes(dtype)), accepted(false, true));
     }
 }
@@ -432,16 +374,10 @@ fn corpus() {
         let accepted = readers.read(&fs::read(&path).unwrap());
         let name = path.file_name().unwrap().to_string_lossy();
         if name.starts_with("refused-") {
-            assert!(
-                !accepted.weights && !accepted.patterns,
-                "{name}: {accepted:?}"
-            );
+            assert!(!accepted.weights && !accepted.patterns, "{name}: {accepted:?}");
         }
         if name.starts_with("accepted-") {
-            assert!(
-                accepted.weights || accepted.patterns,
-                "{name}: {accepted:?}"
-            );
+            assert!(accepted.weights || accepted.patterns, "{name}: {accepted:?}");
         }
         count += 1;
     }

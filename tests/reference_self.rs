@@ -5,8 +5,8 @@ mod reference;
 use std::path::{Path, PathBuf};
 
 use reference::{
-    Random, ReferenceGate, ReferenceLayer, ReferenceNetwork, ReferenceStart, Trace,
-    argmax_disagreement, cosine, mask_disagreement, random_image, random_vgg,
+    Random, ReferenceGate, ReferenceLayer, ReferenceNetwork, ReferenceStart, Trace, argmax_disagreement,
+    cosine, mask_disagreement, random_image, random_vgg,
 };
 
 /// A convolution that only uses the centre of its kernels: `centres` is `[outputs][inputs]`.
@@ -18,12 +18,7 @@ fn pointwise(centres: &[&[f64]], bias: &[f64]) -> ReferenceLayer {
             weight[(o * inputs + i) * 9 + 4] = value;
         }
     }
-    ReferenceLayer::Convolution {
-        inputs,
-        outputs: centres.len(),
-        weight,
-        bias: bias.to_vec(),
-    }
+    ReferenceLayer::Convolution { inputs, outputs: centres.len(), weight, bias: bias.to_vec() }
 }
 
 fn dense(rows: &[&[f64]], bias: &[f64], relu: bool) -> ReferenceLayer {
@@ -68,13 +63,7 @@ fn gates_follow_the_table_on_a_case_computed_by_hand() {
     for (gate, value) in expected {
         let one = network.explain(&trace, &weights(&network), gate, ReferenceStart::One, 0);
         assert_eq!(one, [0.0, value, 0.0, 0.0], "{gate:?}");
-        let response = network.explain(
-            &trace,
-            &weights(&network),
-            gate,
-            ReferenceStart::Response,
-            0,
-        );
+        let response = network.explain(&trace, &weights(&network), gate, ReferenceStart::Response, 0);
         assert_eq!(response, [0.0, 6.5 * value, 0.0, 0.0], "{gate:?}");
     }
 
@@ -100,16 +89,8 @@ fn dense_relus_are_gated_and_the_last_layer_is_not() {
     let network = ReferenceNetwork {
         layers: vec![
             pointwise(&[&[1.0], &[2.0]], &[0.0, 0.0]),
-            dense(
-                &[&[1.0, 1.0], &[-1.0, 0.0], &[0.0, 3.0]],
-                &[0.0, 0.5, 1.0],
-                true,
-            ),
-            dense(
-                &[&[1.0, 1.0, 1.0], &[2.0, 5.0, -1.0]],
-                &[0.0, -100.0],
-                false,
-            ),
+            dense(&[&[1.0, 1.0], &[-1.0, 0.0], &[0.0, 3.0]], &[0.0, 0.5, 1.0], true),
+            dense(&[&[1.0, 1.0, 1.0], &[2.0, 5.0, -1.0]], &[0.0, -100.0], false),
         ],
     };
     let trace = network.forward(&[1.0], 1, 1);
@@ -124,17 +105,12 @@ fn dense_relus_are_gated_and_the_last_layer_is_not() {
     assert_eq!(explain(ReferenceGate::Both, ReferenceStart::One), 6.0);
     // The negative logit starts the pass ungated: hidden r = −101 · [2, 5, −1], of which 101 passes a sign gate
     // → map [0, 303] → 606.
-    assert_eq!(
-        explain(ReferenceGate::Sign, ReferenceStart::Response),
-        606.0
-    );
+    assert_eq!(explain(ReferenceGate::Sign, ReferenceStart::Response), 606.0);
 }
 
 #[test]
 fn a_window_without_anything_positive_goes_to_its_first_position() {
-    let network = ReferenceNetwork {
-        layers: vec![pointwise(&[&[2.0]], &[-50.0]), ReferenceLayer::MaxPool],
-    };
+    let network = ReferenceNetwork { layers: vec![pointwise(&[&[2.0]], &[-50.0]), ReferenceLayer::MaxPool] };
     let trace = network.forward(&[1.0, 2.0, 3.0, 4.0], 2, 2);
     assert_eq!(trace.responses, [0.0]);
     assert_eq!(trace.layers[1].argmax, [0]);
@@ -146,28 +122,18 @@ fn a_window_without_anything_positive_goes_to_its_first_position() {
 
 #[test]
 fn ties_go_to_the_first_in_scan_order() {
-    let network = ReferenceNetwork {
-        layers: vec![pointwise(&[&[1.0]], &[0.0]), ReferenceLayer::MaxPool],
-    };
+    let network = ReferenceNetwork { layers: vec![pointwise(&[&[1.0]], &[0.0]), ReferenceLayer::MaxPool] };
     for winners in 1..16_usize {
-        let image: Vec<f64> = (0..4)
-            .map(|place| if winners >> place & 1 == 1 { 2.0 } else { 1.0 })
-            .collect();
+        let image: Vec<f64> = (0..4).map(|place| if winners >> place & 1 == 1 { 2.0 } else { 1.0 }).collect();
         let trace = network.forward(&image, 2, 2);
-        assert_eq!(
-            u32::from(trace.layers[1].argmax[0]),
-            winners.trailing_zeros(),
-            "{image:?}"
-        );
+        assert_eq!(u32::from(trace.layers[1].argmax[0]), winners.trailing_zeros(), "{image:?}");
     }
 }
 
 /// 5×3 pools to 2×1: the last row and the last column belong to no window.
 #[test]
 fn odd_extents_floor_and_leave_zero_where_no_window_is() {
-    let network = ReferenceNetwork {
-        layers: vec![pointwise(&[&[1.0]], &[0.0]), ReferenceLayer::MaxPool],
-    };
+    let network = ReferenceNetwork { layers: vec![pointwise(&[&[1.0]], &[0.0]), ReferenceLayer::MaxPool] };
     #[rustfmt::skip]
     let image = [
         1.0, 2.0, 90.0,
@@ -180,13 +146,8 @@ fn odd_extents_floor_and_leave_zero_where_no_window_is() {
     assert_eq!(trace.layers[1].shape, [1, 2, 1]);
     assert_eq!(trace.layers[1].output, [4.0, 8.0]);
     assert_eq!(trace.responses, [12.0]);
-    let explained = network.explain(
-        &trace,
-        &weights(&network),
-        ReferenceGate::Mask,
-        ReferenceStart::Response,
-        0,
-    );
+    let explained =
+        network.explain(&trace, &weights(&network), ReferenceGate::Mask, ReferenceStart::Response, 0);
     #[rustfmt::skip]
     let expected = [
         0.0, 0.0, 0.0,
@@ -206,12 +167,7 @@ fn a_map_of_one_pixel_sees_only_the_centre_of_a_kernel() {
     let bias = vec![5.0, 5.0];
     let network = ReferenceNetwork {
         layers: vec![
-            ReferenceLayer::Convolution {
-                inputs: 1,
-                outputs: 2,
-                weight: weight.clone(),
-                bias,
-            },
+            ReferenceLayer::Convolution { inputs: 1, outputs: 2, weight: weight.clone(), bias },
             ReferenceLayer::AdaptiveAveragePool { side: 3 },
             dense(&[&[1.0; 18]], &[0.0], false),
         ],
@@ -221,13 +177,7 @@ fn a_map_of_one_pixel_sees_only_the_centre_of_a_kernel() {
     assert_eq!(trace.layers[0].output, map);
     // Each of the nine cells of the average pool is the pixel itself.
     assert!((trace.responses[0] - 9.0 * (map[0] + map[1])).abs() < 1e-12);
-    let gradient = network.explain(
-        &trace,
-        &weights(&network),
-        ReferenceGate::Mask,
-        ReferenceStart::One,
-        0,
-    );
+    let gradient = network.explain(&trace, &weights(&network), ReferenceGate::Mask, ReferenceStart::One, 0);
     assert!((gradient[0] - 9.0 * (weight[4] + weight[13])).abs() < 1e-12);
 }
 
@@ -237,13 +187,8 @@ fn an_image_smaller_than_the_pool_has_an_empty_final_map() {
     let network = random_vgg(4, 3, &[&[2], &[3]], None);
     let trace = network.forward(&[1.0, 2.0, 3.0], 1, 1);
     assert_eq!(trace.responses, [0.0; 3]);
-    let explained = network.explain(
-        &trace,
-        &weights(&network),
-        ReferenceGate::Mask,
-        ReferenceStart::Response,
-        2,
-    );
+    let explained =
+        network.explain(&trace, &weights(&network), ReferenceGate::Mask, ReferenceStart::Response, 2);
     assert_eq!(explained, [0.0; 3]);
 }
 
@@ -254,12 +199,7 @@ fn a_convolution_reads_its_kernel_the_right_way_round() {
     let weight = random.normals(9, 1.0);
     let network = ReferenceNetwork {
         layers: vec![
-            ReferenceLayer::Convolution {
-                inputs: 1,
-                outputs: 1,
-                weight: weight.clone(),
-                bias: vec![0.0],
-            },
+            ReferenceLayer::Convolution { inputs: 1, outputs: 1, weight: weight.clone(), bias: vec![0.0] },
             ReferenceLayer::MaxPool,
         ],
     };
@@ -273,11 +213,7 @@ fn a_convolution_reads_its_kernel_the_right_way_round() {
                 // z[y, x] = Σ w[ky, kx] · image[y + ky − 1, x + kx − 1].
                 let ky = (pixel / width + 1).wrapping_sub(y);
                 let kx = (pixel % width + 1).wrapping_sub(x);
-                let expected = if ky < 3 && kx < 3 {
-                    weight[ky * 3 + kx]
-                } else {
-                    0.0
-                };
+                let expected = if ky < 3 && kx < 3 { weight[ky * 3 + kx] } else { 0.0 };
                 assert_eq!(trace.layers[0].pre_activation[y * width + x], expected);
             }
         }
@@ -291,23 +227,13 @@ fn the_adaptive_average_pool_has_overlapping_windows() {
         layers: vec![
             pointwise(&[&[1.0]], &[0.0]),
             ReferenceLayer::AdaptiveAveragePool { side: 3 },
-            dense(
-                &[&[1.0, 10.0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]],
-                &[0.0],
-                false,
-            ),
+            dense(&[&[1.0, 10.0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]], &[0.0], false),
         ],
     };
     // One row only, so that every window is one row high.
     let trace = network.forward(&[2.0, 4.0, 6.0, 8.0, 12.0], 1, 5);
     assert_eq!(trace.layers[1].output, [[3.0, 6.0, 10.0]; 3].concat());
-    let explained = network.explain(
-        &trace,
-        &weights(&network),
-        ReferenceGate::Mask,
-        ReferenceStart::One,
-        0,
-    );
+    let explained = network.explain(&trace, &weights(&network), ReferenceGate::Mask, ReferenceStart::One, 0);
     let third = 10.0 / 3.0;
     let expected = [0.5, 0.5 + third, third, third + 50.0, 50.0];
     for (got, wanted) in explained.iter().zip(expected) {
@@ -326,22 +252,11 @@ fn decisions(trace: &Trace) -> (Vec<Vec<bool>>, Vec<Vec<u8>>) {
 
 /// Between two images with the same decisions a central difference is exact but for rounding: about 1e-16 of the
 /// response over the step. A wrong gradient is off by its own size.
-fn check_gradient(
-    network: &ReferenceNetwork,
-    image: &[f64],
-    height: usize,
-    width: usize,
-    target: usize,
-) {
+fn check_gradient(network: &ReferenceNetwork, image: &[f64], height: usize, width: usize, target: usize) {
     let step = 1e-5;
     let trace = network.forward(image, height, width);
-    let gradient = network.explain(
-        &trace,
-        &weights(network),
-        ReferenceGate::Mask,
-        ReferenceStart::One,
-        target,
-    );
+    let gradient =
+        network.explain(&trace, &weights(network), ReferenceGate::Mask, ReferenceStart::One, target);
     assert_eq!(gradient.len(), image.len());
     let largest = gradient.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     assert!(largest > 0.0, "nothing to check");
@@ -365,11 +280,7 @@ fn check_gradient(
             gradient[at]
         );
     }
-    assert!(
-        checked * 10 >= image.len() * 9,
-        "{checked} of {}",
-        image.len()
-    );
+    assert!(checked * 10 >= image.len() * 9, "{checked} of {}", image.len());
 }
 
 #[test]
@@ -402,10 +313,8 @@ fn each_layer_uses_its_own_operator_and_not_its_weight() {
         let mut network = random_vgg(seed, 2, &[&[3, 4]], Some((2, &[5, 3])));
         network.layers.remove(2);
         for layer in &mut network.layers {
-            if let ReferenceLayer::Convolution { bias, .. }
-            | ReferenceLayer::Dense {
-                bias, relu: true, ..
-            } = layer
+            if let ReferenceLayer::Convolution { bias, .. } | ReferenceLayer::Dense { bias, relu: true, .. } =
+                layer
             {
                 bias.fill(1e4);
             }
@@ -416,9 +325,7 @@ fn each_layer_uses_its_own_operator_and_not_its_weight() {
     // Weights of one sign keep the second and third layer open too, whatever 1e4 becomes on its way.
     let positive = |mut network: ReferenceNetwork| {
         for layer in &mut network.layers {
-            if let ReferenceLayer::Convolution { weight, .. }
-            | ReferenceLayer::Dense { weight, .. } = layer
-            {
+            if let ReferenceLayer::Convolution { weight, .. } | ReferenceLayer::Dense { weight, .. } = layer {
                 weight.iter_mut().for_each(|w| *w = w.abs());
             }
         }
@@ -429,59 +336,27 @@ fn each_layer_uses_its_own_operator_and_not_its_weight() {
     let (trace, other_trace) = (network.forward(&image, 5, 4), other.forward(&image, 5, 4));
     assert!(open(&trace) && open(&other_trace));
     check_gradient(&other, &image, 5, 4, 1);
-    let mixed = network.explain(
-        &trace,
-        &weights(&other),
-        ReferenceGate::Mask,
-        ReferenceStart::One,
-        1,
-    );
-    let gradient = other.explain(
-        &other_trace,
-        &weights(&other),
-        ReferenceGate::Mask,
-        ReferenceStart::One,
-        1,
-    );
+    let mixed = network.explain(&trace, &weights(&other), ReferenceGate::Mask, ReferenceStart::One, 1);
+    let gradient = other.explain(&other_trace, &weights(&other), ReferenceGate::Mask, ReferenceStart::One, 1);
     assert_eq!(mixed, gradient);
     assert!(
         cosine(
             &mixed,
-            &network.explain(
-                &trace,
-                &weights(&network),
-                ReferenceGate::Mask,
-                ReferenceStart::One,
-                1
-            )
+            &network.explain(&trace, &weights(&network), ReferenceGate::Mask, ReferenceStart::One, 1)
         ) < 0.999
     );
 }
 
 #[test]
 fn operators_are_built_neuron_by_neuron() {
-    let network = ReferenceNetwork {
-        layers: vec![dense(
-            &[&[3.0, 4.0], &[1.0, -2.0], &[0.0, 0.0]],
-            &[0.0; 3],
-            false,
-        )],
-    };
+    let network =
+        ReferenceNetwork { layers: vec![dense(&[&[3.0, 4.0], &[1.0, -2.0], &[0.0, 0.0]], &[0.0; 3], false)] };
     let layer = network.parametric_layers()[0];
     let pattern = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-    assert_eq!(
-        reference::pattern_attribution(layer, &pattern),
-        [3.0, 8.0, 3.0, -8.0, 0.0, 0.0]
-    );
-    assert_eq!(
-        reference::filter(layer),
-        [3.0 / 25.0, 4.0 / 25.0, 1.0 / 5.0, -2.0 / 5.0, 0.0, 0.0]
-    );
+    assert_eq!(reference::pattern_attribution(layer, &pattern), [3.0, 8.0, 3.0, -8.0, 0.0, 0.0]);
+    assert_eq!(reference::filter(layer), [3.0 / 25.0, 4.0 / 25.0, 1.0 / 5.0, -2.0 / 5.0, 0.0, 0.0]);
     let filter_attribution = reference::filter_attribution(layer);
-    for (got, wanted) in filter_attribution
-        .iter()
-        .zip([0.36, 0.64, 0.2, 0.8, 0.0, 0.0])
-    {
+    for (got, wanted) in filter_attribution.iter().zip([0.36, 0.64, 0.2, 0.8, 0.0, 0.0]) {
         assert!((got - wanted).abs() < 1e-15, "{filter_attribution:?}");
     }
     // wᵀu = 11 for the first, −5 for the second.
@@ -502,28 +377,18 @@ fn filter_attributions_of_pointwise_kernels_conserve_the_response() {
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
         pointwise(&rows, &vec![9.0; rows.len()])
     };
-    let network = ReferenceNetwork {
-        layers: vec![rows(&first), rows(&second), ReferenceLayer::MaxPool],
-    };
+    let network = ReferenceNetwork { layers: vec![rows(&first), rows(&second), ReferenceLayer::MaxPool] };
     let image = random_image(42, 3, 4, 4);
     let trace = network.forward(&image, 4, 4);
     let operators = network.operators(reference::filter_attribution);
     for target in 0..5 {
         let active = trace.layers[0].mask.iter().all(|&m| m);
         assert!(active, "the biases open the first layer");
-        let explained = network.explain(
-            &trace,
-            &operators,
-            ReferenceGate::Mask,
-            ReferenceStart::Response,
-            target,
-        );
+        let explained =
+            network.explain(&trace, &operators, ReferenceGate::Mask, ReferenceStart::Response, target);
         let sum: f64 = explained.iter().sum();
         let response = trace.responses[target];
-        assert!(
-            (sum - response).abs() <= 1e-12 * response.abs().max(1.0),
-            "{sum} {response}"
-        );
+        assert!((sum - response).abs() <= 1e-12 * response.abs().max(1.0), "{sum} {response}");
     }
 }
 
@@ -567,30 +432,13 @@ fn cosine_knows_zero_and_the_unbounded() {
 /// What PatternNet reaches on VGG16 (×20 a layer, 13 layers and more) is far inside float64.
 #[test]
 fn large_operators_stay_finite() {
-    let network = random_vgg(
-        61,
-        3,
-        &[&[8, 8, 8], &[8, 8, 8], &[8, 8, 8]],
-        Some((1, &[8, 8, 4])),
-    );
+    let network = random_vgg(61, 3, &[&[8, 8, 8], &[8, 8, 8], &[8, 8, 8]], Some((1, &[8, 8, 4])));
     let image = random_image(62, 3, 16, 16);
     let trace = network.forward(&image, 16, 16);
     let operators = network.operators(|layer| layer.weight.iter().map(|w| w * 1e6).collect());
     let target = trace.top1();
-    let plain = network.explain(
-        &trace,
-        &weights(&network),
-        ReferenceGate::Mask,
-        ReferenceStart::One,
-        target,
-    );
-    let large = network.explain(
-        &trace,
-        &operators,
-        ReferenceGate::Mask,
-        ReferenceStart::One,
-        target,
-    );
+    let plain = network.explain(&trace, &weights(&network), ReferenceGate::Mask, ReferenceStart::One, target);
+    let large = network.explain(&trace, &operators, ReferenceGate::Mask, ReferenceStart::One, target);
     assert!((reference::norm(&large) / reference::norm(&plain) / 1e72 - 1.0).abs() < 1e-12);
     assert!(cosine(&plain, &large) > 1.0 - 1e-12);
 }
@@ -614,30 +462,17 @@ impl ThirdParty {
     fn numbers<const N: usize, T>(&self, name: &str, read: impl Fn([u8; N]) -> T) -> Vec<T> {
         let file = self.file();
         let tensor = file.tensor(name).expect(name);
-        assert_eq!(
-            tensor.data().len(),
-            N * tensor.shape().iter().product::<usize>()
-        );
-        tensor
-            .data()
-            .chunks_exact(N)
-            .map(|bytes| read(bytes.try_into().expect("chunks of N")))
-            .collect()
+        assert_eq!(tensor.data().len(), N * tensor.shape().iter().product::<usize>());
+        tensor.data().chunks_exact(N).map(|bytes| read(bytes.try_into().expect("chunks of N"))).collect()
     }
 
     /// The 224×224 crop as the network's input: blue, green, red, minus the mean.
     fn image(&self, photo: &str) -> Vec<f64> {
-        let picture = image::open(self.folder.join(format!("{photo}.png")))
-            .expect("committed")
-            .into_rgb8();
+        let picture = image::open(self.folder.join(format!("{photo}.png"))).expect("committed").into_rgb8();
         assert_eq!(picture.dimensions(), (224, 224));
         let mut input = Vec::with_capacity(3 * 224 * 224);
         for (channel, mean) in [(2, 103.939), (1, 116.779), (0, 123.68)] {
-            input.extend(
-                picture
-                    .pixels()
-                    .map(|pixel| f64::from(pixel.0[channel]) - mean),
-            );
+            input.extend(picture.pixels().map(|pixel| f64::from(pixel.0[channel]) - mean));
         }
         input
     }
@@ -646,9 +481,7 @@ impl ThirdParty {
     fn method(&self, photo: &str, method: &str) -> (Vec<f64>, f64) {
         let name = format!("{photo}.{method}");
         let scale = self.numbers(&format!("{name}.scale"), f32::from_le_bytes)[0];
-        let rows = self.numbers(&name, |bytes| {
-            half::f16::from_le_bytes(bytes).to_f64() * f64::from(scale)
-        });
+        let rows = self.numbers(&name, |bytes| half::f16::from_le_bytes(bytes).to_f64() * f64::from(scale));
         let norm = self.numbers(&format!("{name}.norm"), f64::from_le_bytes)[0];
         (rows, norm)
     }
@@ -676,8 +509,7 @@ fn agrees_with_third_party(photo: &str) {
     let Some(shared) = reference::shared_folder() else {
         return;
     };
-    let bytes =
-        std::fs::read(shared.join("data/vgg16_imagenet_features.safetensors")).expect("weights");
+    let bytes = std::fs::read(shared.join("data/vgg16_imagenet_features.safetensors")).expect("weights");
     let network = reference::features_from_safetensors(&bytes);
     assert_eq!(network.layers.len(), 18);
     let third_party = ThirdParty::open();
@@ -705,13 +537,7 @@ fn agrees_with_third_party(photo: &str) {
         ("guided-backprop", ReferenceGate::Both),
     ] {
         let started = std::time::Instant::now();
-        let ours = network.explain(
-            &trace,
-            &weights(&network),
-            gate,
-            ReferenceStart::One,
-            trace.top1(),
-        );
+        let ours = network.explain(&trace, &weights(&network), gate, ReferenceStart::One, trace.top1());
         let (theirs, norm) = third_party.method(photo, method);
         let similarity = cosine(&third_party.rows_of(&ours), &theirs);
         let magnitude = reference::norm(&ours) / norm;

@@ -41,7 +41,9 @@ pub fn report(outcome: Outcome) -> ExitCode {
         Outcome::Done => return ExitCode::SUCCESS,
         Outcome::SomeFailed => return ExitCode::from(3),
         Outcome::Failed(Failure::Run(message)) => (message, 1),
-        Outcome::Failed(Failure::Usage(message)) => (format!("{message}\n\nFor more information, try '--help'."), 2),
+        Outcome::Failed(Failure::Usage(message)) => {
+            (format!("{message}\n\nFor more information, try '--help'."), 2)
+        }
     };
     // Nothing can be done when standard error is closed.
     let _ = writeln!(io::stderr(), "error: {message}");
@@ -54,5 +56,6 @@ pub fn report(outcome: Outcome) -> ExitCode {
 /// When standard output cannot be written; a reader that went away (`vggx ... | head`) is not an error to shout about,
 /// but ends the run all the same.
 pub fn print(line: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{line}").map_err(|error| Failure::Run(format!("cannot write to standard output: {error}")))
+    writeln!(io::stdout(), "{line}")
+        .map_err(|error| Failure::Run(format!("cannot write to standard output: {error}")))
 }

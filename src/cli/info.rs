@@ -44,7 +44,9 @@ fn build() -> (Value, Vec<String>) {
         "weights": weights,
         "patterns": patterns,
     });
-    let shown = |path: &Option<String>| path.clone().unwrap_or_else(|| "not found (see --weights, VGGX_DATA)".to_owned());
+    let shown = |path: &Option<String>| {
+        path.clone().unwrap_or_else(|| "not found (see --weights, VGGX_DATA)".to_owned())
+    };
     let text = vec![
         format!("vggx {}", env!("CARGO_PKG_VERSION")),
         "CUDA      none compiled: a CPU-only build".to_owned(),
@@ -117,7 +119,10 @@ fn weights(path: &Path) -> Result<(Value, Vec<String>), Failure> {
         ),
     ];
     text.extend(lines);
-    text.extend(metadata_lines(weights.file(), &["channel_order", "pixel_scale", "mean", "std", "architecture"]));
+    text.extend(metadata_lines(
+        weights.file(),
+        &["channel_order", "pixel_scale", "mean", "std", "architecture"],
+    ));
     Ok((description, text))
 }
 

@@ -89,7 +89,8 @@ impl NetworkOptions {
             return Err(Failure::Run(format!("--device {}: {message}", self.device)));
         }
         if self.precision == "f16" {
-            let message = "--precision f16: the CPU computes in f32; leave the option out or use --precision f32";
+            let message =
+                "--precision f16: the CPU computes in f32; leave the option out or use --precision f32";
             return Err(Failure::Run(message.to_owned()));
         }
         Ok(Box::new(cpu(weights, self.threads())?))
@@ -119,7 +120,8 @@ fn cpu(weights: &Arc<Weights>, threads: usize) -> Result<Cpu, BackendError> {
 }
 
 fn not_bundled(what: &str, option: &str) -> Failure {
-    let folders: Vec<String> = bundled::searched().iter().map(|folder| format!("  {}", folder.display())).collect();
+    let folders: Vec<String> =
+        bundled::searched().iter().map(|folder| format!("  {}", folder.display())).collect();
     Failure::Run(format!(
         "the bundled {what} are in none of these folders:\n{}\nset VGGX_DATA to the folder that holds them, or name a file with {option}",
         folders.join("\n")
@@ -130,7 +132,8 @@ fn not_bundled(what: &str, option: &str) -> Failure {
 pub fn read_labels(path: &Path, outputs: usize) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Run(format!("cannot read the labels {}: {error}", path.display())))?;
-    let labels: Vec<String> = text.trim_start_matches('\u{feff}').lines().map(|line| line.trim().to_owned()).collect();
+    let labels: Vec<String> =
+        text.trim_start_matches('\u{feff}').lines().map(|line| line.trim().to_owned()).collect();
     if labels.len() != outputs {
         return Err(Failure::Run(format!(
             "the labels {} have {} lines, but the network has {outputs} outputs; give one name a line, in the order of the outputs",

@@ -30,7 +30,11 @@ mod tests {
         let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count as f64;
         let fourth = values.iter().map(|v| v.powi(4)).sum::<f64>() / count as f64;
         // Five standard errors: 1/√n, √(2/n), √(96/n).
-        assert!(mean.abs() < 5.0 / 200.0 && (variance - 1.0).abs() < 5.0 * 0.0071 && (fourth - 3.0).abs() < 5.0 * 0.049);
+        assert!(
+            mean.abs() < 5.0 / 200.0
+                && (variance - 1.0).abs() < 5.0 * 0.0071
+                && (fourth - 3.0).abs() < 5.0 * 0.049
+        );
         assert_eq!(random_direction(7, 3, 1, 2), random_direction(7, 3, 1, 2));
         assert_ne!(random_direction(7, 3, 1, 2), random_direction(8, 3, 1, 2));
         assert_ne!(random_direction(7, 3, 1, 2), random_direction(7, 3, 2, 1));

@@ -111,8 +111,9 @@ impl Explainer {
                     let index = match known {
                         Some(index) => index,
                         None => {
-                            let operators = Operators::new(weights.clone(), patterns.cloned(), operator, seed)
-                                .map_err(|source| PrepareError::Operators { method, source })?;
+                            let operators =
+                                Operators::new(weights.clone(), patterns.cloned(), operator, seed)
+                                    .map_err(|source| PrepareError::Operators { method, source })?;
                             let pass = Pass { operators: Arc::new(operators), gate, start };
                             let id = backend
                                 .prepare(&pass)
@@ -193,8 +194,9 @@ impl Explainer {
                 let (mut values, scale_log2) = match source {
                     Source::Input => (self.network_input(input.pixels), 0),
                     Source::Pass { index, times_input } => {
-                        let relevance =
-                            relevances[index].clone().map_err(|source| ExplainError::Method { method, source })?;
+                        let relevance = relevances[index]
+                            .clone()
+                            .map_err(|source| ExplainError::Method { method, source })?;
                         let mut values = relevance.values;
                         if times_input {
                             let x = self.network_input(input.pixels);

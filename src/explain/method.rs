@@ -22,8 +22,13 @@ pub enum Estimator {
 
 impl Estimator {
     /// All estimators, in the order of the paper's figure 4.
-    pub const ALL: [Estimator; 5] =
-        [Estimator::Identity, Estimator::Filter, Estimator::Linear, Estimator::TwoComponent, Estimator::Random];
+    pub const ALL: [Estimator; 5] = [
+        Estimator::Identity,
+        Estimator::Filter,
+        Estimator::Linear,
+        Estimator::TwoComponent,
+        Estimator::Random,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -112,14 +117,38 @@ impl Method {
             Method::PatternNet => Method::Signal(Estimator::TwoComponent).recipe(),
             Method::PatternAttribution => Method::Attribution(Estimator::TwoComponent).recipe(),
             Method::Signal(Estimator::Identity) => Recipe::Input,
-            Method::Attribution(Estimator::Identity) => {
-                Recipe::Pass { operator: Operator::Weight, gate: Gate::Mask, start: Start::One, times_input: true }
-            }
+            Method::Attribution(Estimator::Identity) => Recipe::Pass {
+                operator: Operator::Weight,
+                gate: Gate::Mask,
+                start: Start::One,
+                times_input: true,
+            },
             Method::Signal(estimator) => pass(Operator::Direction(estimator), Gate::Mask, Start::Response),
             Method::Attribution(estimator) => {
                 pass(Operator::WeightedDirection(estimator), Gate::Mask, Start::Response)
             }
         }
+    }
+
+    /// The estimator whose directions the method's operators are made of, if any.
+    fn estimator(self) -> Option<Estimator> {
+        match self.recipe() {
+            Recipe::Pass {
+                operator: Operator::Direction(estimator) | Operator::WeightedDirection(estimator),
+                ..
+            } => Some(estimator),
+            _ => None,
+        }
+    }
+
+    /// Whether a pattern file is needed.
+    pub fn needs_patterns(self) -> bool {
+        matches!(self.estimator(), Some(Estimator::Linear | Estimator::TwoComponent))
+    }
+
+    /// Whether the result depends on a seed.
+    pub fn needs_seed(self) -> bool {
+        self.estimator() == Some(Estimator::Random)
     }
 
     /// How the method is drawn.
@@ -181,6 +210,9 @@ mod tests {
     #[test]
     fn patternnet_is_the_two_component_signal() {
         assert_eq!(Method::PatternNet.recipe(), Method::Signal(Estimator::TwoComponent).recipe());
-        assert_eq!(Method::PatternAttribution.recipe(), Method::Attribution(Estimator::TwoComponent).recipe());
+        assert_eq!(
+            Method::PatternAttribution.recipe(),
+            Method::Attribution(Estimator::TwoComponent).recipe()
+        );
     }
 }

@@ -31,7 +31,9 @@ struct LayerOperator {
 /// Why operators could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    #[error("the operator '{operator}' needs a pattern file; give one with --patterns, or learn patterns for these weights")]
+    #[error(
+        "the operator '{operator}' needs a pattern file; give one with --patterns, or learn patterns for these weights"
+    )]
     PatternsNeeded { operator: &'static str },
     #[error(transparent)]
     Patterns(#[from] PatternError),
@@ -62,7 +64,8 @@ impl Operators {
         seed: u64,
     ) -> Result<Self, OperatorError> {
         if let Some(component) = component(operator) {
-            let patterns = patterns.as_ref().ok_or(OperatorError::PatternsNeeded { operator: name(operator) })?;
+            let patterns =
+                patterns.as_ref().ok_or(OperatorError::PatternsNeeded { operator: name(operator) })?;
             patterns.tensors(component)?;
         }
         let shapes: Vec<(usize, usize)> =
@@ -104,7 +107,8 @@ impl Operators {
                 let (product, scale2) = match estimator {
                     Estimator::Random => {
                         let direction = |index| random_direction(self.seed, layer, neuron, index);
-                        let product = row.iter().enumerate().map(|(index, &w)| f64::from(w) * direction(index)).sum();
+                        let product =
+                            row.iter().enumerate().map(|(index, &w)| f64::from(w) * direction(index)).sum();
                         (product, norm2 * fan_in as f64)
                     }
                     _ => (norm2, norm2 * norm2),
@@ -126,14 +130,15 @@ impl Operators {
         mut visit: impl FnMut(usize, &[f64]),
     ) {
         let LayerOperator { fan_in, ref neuron_scales, .. } = self.layers[layer];
-        let pattern = component(self.operator)
-            .and_then(|component| self.patterns.as_ref()?.tensor(component, layer));
+        let pattern =
+            component(self.operator).and_then(|component| self.patterns.as_ref()?.tensor(component, layer));
         let (mut weights, mut directions, mut values) = ([0f32; PIECE], [0f32; PIECE], [0f64; PIECE]);
         let mut done = 0;
         while done < count {
             let len = PIECE.min(count - done);
             let at = neuron * fan_in + start + done;
-            let (weights, directions, values) = (&mut weights[..len], &mut directions[..len], &mut values[..len]);
+            let (weights, directions, values) =
+                (&mut weights[..len], &mut directions[..len], &mut values[..len]);
             self.weights.weight(layer).read(at, weights);
             if let Some(pattern) = &pattern {
                 pattern.read(at, directions);

@@ -1,5 +1,6 @@
 //! Which output is explained.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// The output a backward pass starts from.
@@ -22,7 +23,9 @@ pub enum TargetError {
     OutOfRange { target: usize, outputs: usize },
     #[error("top{rank} does not exist: the network has {outputs} outputs")]
     RankOutOfRange { rank: usize, outputs: usize },
-    #[error("the label '{label}' is not among the network's labels; give them with --labels, or the index of the output")]
+    #[error(
+        "the label '{label}' is not among the network's labels; give them with --labels, or the index of the output"
+    )]
     UnknownLabel { label: String },
     #[error("--target key, but no target comes with this input; give one in the list, after a tab")]
     NoKey,
@@ -58,17 +61,35 @@ impl FromStr for Target {
     }
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Target::Top(rank) => write!(formatter, "top{rank}"),
+            Target::Index(index) => write!(formatter, "{index}"),
+            Target::Label(label) => formatter.write_str(label),
+            Target::Key => formatter.write_str("key"),
+        }
+    }
+}
+
 impl Target {
     /// The output that this target means for one image.
     ///
     /// # Errors
     /// When there is no such output, label or key.
-    pub fn resolve(&self, responses: &[f32], labels: Option<&[String]>, key: Option<&str>) -> Result<usize, TargetError> {
+    pub fn resolve(
+        &self,
+        responses: &[f32],
+        labels: Option<&[String]>,
+        key: Option<&str>,
+    ) -> Result<usize, TargetError> {
         let outputs = responses.len();
         match self {
             &Target::Index(target) if target < outputs => Ok(target),
             &Target::Index(target) => Err(TargetError::OutOfRange { target, outputs }),
-            &Target::Top(rank) => nth_largest(responses, rank).ok_or(TargetError::RankOutOfRange { rank, outputs }),
+            &Target::Top(rank) => {
+                nth_largest(responses, rank).ok_or(TargetError::RankOutOfRange { rank, outputs })
+            }
             Target::Label(label) => labels
                 .and_then(|labels| labels.iter().take(outputs).position(|known| known == label))
                 .ok_or_else(|| TargetError::UnknownLabel { label: label.clone() }),
@@ -96,7 +117,8 @@ mod tests {
     fn targets_are_read_and_resolved() {
         let responses = [1.0, 5.0, -2.0, 5.0];
         let labels: Vec<String> = ["ant", "bee", "top dog", "7"].map(str::to_owned).to_vec();
-        let resolve = |text: &str, key| text.parse::<Target>().and_then(|t| t.resolve(&responses, Some(&labels), key));
+        let resolve =
+            |text: &str, key| text.parse::<Target>().and_then(|t| t.resolve(&responses, Some(&labels), key));
         assert_eq!(resolve("top1", None), Ok(1));
         assert_eq!(resolve("top2", None), Ok(3));
         assert_eq!(resolve("top4", None), Ok(2));

@@ -108,12 +108,7 @@ fn decode_other(
     let (width, height) = decoder.dimensions();
     check_size(name, u64::from(width), u64::from(height), max_pixels)?;
     // The finished image and at most one copy of it, as wide as the decoder's samples, plus a fourth ink in TIFF.
-    limits.max_alloc = Some(
-        decoder
-            .total_bytes()
-            .saturating_mul(3)
-            .saturating_add(OVERHEAD),
-    );
+    limits.max_alloc = Some(decoder.total_bytes().saturating_mul(3).saturating_add(OVERHEAD));
     decoder.set_limits(limits).map_err(problem)?;
     let orientation = decoder.orientation().map_err(problem)?;
     let image = DynamicImage::from_decoder(decoder).map_err(problem)?;
@@ -128,11 +123,7 @@ pub(super) fn check_size(
     max_pixels: u64,
 ) -> Result<(u32, u32), ImageProblem> {
     if width.saturating_mul(height) > max_pixels {
-        return Err(ImageProblem::TooLarge {
-            width,
-            height,
-            max_pixels,
-        });
+        return Err(ImageProblem::TooLarge { width, height, max_pixels });
     }
     match (u32::try_from(width), u32::try_from(height)) {
         (Ok(narrow_width @ 1..), Ok(narrow_height @ 1..)) => Ok((narrow_width, narrow_height)),
@@ -162,17 +153,13 @@ fn problem(error: image::ImageError, format: &'static str, max_pixels: u64) -> I
     }
     match error {
         image::ImageError::IoError(error) => reading(error),
-        image::ImageError::Unsupported(error) => ImageProblem::Unsupported {
-            format,
-            reason: error.to_string(),
-        },
+        image::ImageError::Unsupported(error) => {
+            ImageProblem::Unsupported { format, reason: error.to_string() }
+        }
         image::ImageError::Limits(error) if error.kind() == LimitErrorKind::InsufficientMemory => {
             ImageProblem::TooMuchMemory { max_pixels }
         }
-        other => ImageProblem::Damaged {
-            format,
-            reason: other.to_string(),
-        },
+        other => ImageProblem::Damaged { format, reason: other.to_string() },
     }
 }
 

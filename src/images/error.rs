@@ -19,10 +19,7 @@ pub struct ImageError {
 impl ImageError {
     /// Attaches the file's path to a problem.
     pub fn new(path: &Path, problem: ImageProblem) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            problem,
-        }
+        Self { path: path.to_path_buf(), problem }
     }
 }
 
@@ -33,9 +30,7 @@ pub enum ImageProblem {
     #[error("no such file; check the path")]
     NotFound,
     /// The path names a directory where a file is needed.
-    #[error(
-        "is a directory, not an image; pass it as an input of its own to explain what it contains"
-    )]
+    #[error("is a directory, not an image; pass it as an input of its own to explain what it contains")]
     Directory,
     /// The path names a pipe, a device or a socket.
     #[error("is not a regular file; save the image to a file first")]
@@ -90,9 +85,7 @@ pub enum ImageProblem {
         reason: String,
     },
     /// The decoder gave up in a way it should not have.
-    #[error(
-        "the image decoder failed on this file ({reason}); re-encode it, and please report the file"
-    )]
+    #[error("the image decoder failed on this file ({reason}); re-encode it, and please report the file")]
     DecoderFailed {
         /// The decoder's last words.
         reason: String,

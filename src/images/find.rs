@@ -13,9 +13,7 @@ use super::list;
 /// Extensions of the image files that are picked up inside directories, in lower case.
 ///
 /// A file that is named itself may have any name: its content decides.
-pub const EXTENSIONS: [&str; 10] = [
-    "bmp", "dib", "gif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp",
-];
+pub const EXTENSIONS: [&str; 10] = ["bmp", "dib", "gif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 
 /// One image to work on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -140,9 +138,7 @@ pub fn find_with_stdin<Input: AsRef<OsStr>>(
             search.add(Path::new(input), None)?;
         }
     }
-    Ok(Inputs {
-        images: search.images,
-    })
+    Ok(Inputs { images: search.images })
 }
 
 /// Refuses images whose outputs would overwrite each other: `a/cat.jpg` and `a/cat.png` both write `a/cat.*`.
@@ -166,12 +162,9 @@ pub fn output_collisions(images: &[InputImage]) -> Result<(), FindError> {
     }
     match first_pair {
         None => Ok(()),
-        Some((stem, first, second)) => Err(FindError::Collision {
-            first,
-            second: second.clone(),
-            stem,
-            others,
-        }),
+        Some((stem, first, second)) => {
+            Err(FindError::Collision { first, second: second.clone(), stem, others })
+        }
     }
 }
 
@@ -190,10 +183,8 @@ impl Search {
         content: io::Result<Vec<u8>>,
         folder: &Path,
     ) -> Result<(), FindError> {
-        let bytes = content.map_err(|source| FindError::UnreadableList {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let bytes =
+            content.map_err(|source| FindError::UnreadableList { path: path.to_path_buf(), source })?;
         let entries = list::parse(&bytes).map_err(|error| FindError::BadList {
             path: path.to_path_buf(),
             line: error.line,
@@ -202,11 +193,7 @@ impl Search {
         for entry in entries {
             // An absolute path replaces the folder.
             let beside = folder.join(&entry.path);
-            let path = if !beside.exists() && entry.path.exists() {
-                entry.path
-            } else {
-                beside
-            };
+            let path = if !beside.exists() && entry.path.exists() { entry.path } else { beside };
             self.add(&path, entry.target)?;
         }
         Ok(())
@@ -218,9 +205,7 @@ impl Search {
             return Ok(());
         }
         if has_extension(path, &["tar"]) {
-            return Err(FindError::Shard {
-                path: path.to_path_buf(),
-            });
+            return Err(FindError::Shard { path: path.to_path_buf() });
         }
         let name = path.file_name().map_or_else(|| plain(path), PathBuf::from);
         let folder = self.true_folder(path.parent().unwrap_or(Path::new("")));
@@ -253,11 +238,7 @@ impl Search {
         if let Some(known) = self.folders.get(folder) {
             return known.clone();
         }
-        let named = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
+        let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let place = fs::canonicalize(named).unwrap_or_else(|_| named.to_path_buf());
         self.folders.insert(folder.to_path_buf(), place.clone());
         place
@@ -321,24 +302,14 @@ fn strip_at(input: &OsStr) -> Option<&OsStr> {
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     path.extension()
         .and_then(OsStr::to_str)
-        .is_some_and(|extension| {
-            extensions
-                .iter()
-                .any(|known| extension.eq_ignore_ascii_case(known))
-        })
+        .is_some_and(|extension| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 /// A name for something that has no file name, such as `..`: only its plain components, never empty.
 fn plain(path: &Path) -> PathBuf {
-    let name: PathBuf = path
-        .components()
-        .filter(|component| matches!(component, Component::Normal(_)))
-        .collect();
-    if name.as_os_str().is_empty() {
-        PathBuf::from("unnamed")
-    } else {
-        name
-    }
+    let name: PathBuf =
+        path.components().filter(|component| matches!(component, Component::Normal(_))).collect();
+    if name.as_os_str().is_empty() { PathBuf::from("unnamed") } else { name }
 }
 
 #[cfg(test)]
@@ -354,11 +325,7 @@ mod tests {
     }
 
     fn names(inputs: &Inputs) -> Vec<&str> {
-        inputs
-            .images
-            .iter()
-            .map(|image| image.name.to_str().unwrap())
-            .collect()
+        inputs.images.iter().map(|image| image.name.to_str().unwrap()).collect()
     }
 
     fn nothing() -> io::Empty {
@@ -416,10 +383,7 @@ mod tests {
         touch(folder.path(), &["one/a.png", "two/b.png", "c.strange"]);
         let at = |name: &str| folder.path().join(name).into_os_string();
         let inputs = find(&[at("two"), at("missing.jpg"), at("c.strange"), at("one")]).unwrap();
-        assert_eq!(
-            names(&inputs),
-            ["b.png", "missing.jpg", "c.strange", "a.png"]
-        );
+        assert_eq!(names(&inputs), ["b.png", "missing.jpg", "c.strange", "a.png"]);
         assert_eq!(names(&find(&["", ".."]).unwrap())[..1], ["unnamed"]);
         assert_eq!(find::<&str>(&[]).unwrap(), Inputs::default());
     }
@@ -460,29 +424,16 @@ mod tests {
         // `up` leads to the parent, whose own `a` is the root again and not entered twice.
         assert_eq!(
             names(&inputs),
-            [
-                "broken.jpg",
-                "cat.jpg",
-                "link.jpg",
-                "other/b/dog.jpg",
-                "self.jpg",
-                "up/elsewhere/b/dog.jpg"
-            ]
+            ["broken.jpg", "cat.jpg", "link.jpg", "other/b/dog.jpg", "self.jpg", "up/elsewhere/b/dog.jpg"]
         );
     }
 
     #[test]
     fn lists_give_paths_and_targets() {
         let folder = tempfile::tempdir().unwrap();
-        touch(
-            folder.path(),
-            &["pictures/cat.jpg", "pictures/more/dog.jpg", "far.png"],
-        );
+        touch(folder.path(), &["pictures/cat.jpg", "pictures/more/dog.jpg", "far.png"]);
         let far = folder.path().join("far.png");
-        let text = format!(
-            "\u{feff}cat.jpg\ttabby\r\n\r\nmore\t7\n{}\nmissing.png\tx\n",
-            far.display()
-        );
+        let text = format!("\u{feff}cat.jpg\ttabby\r\n\r\nmore\t7\n{}\nmissing.png\tx\n", far.display());
         let list = folder.path().join("pictures/list.txt");
         fs::write(&list, text).unwrap();
         let inputs = find(&[format!("@{}", list.display())]).unwrap();
@@ -518,8 +469,7 @@ mod tests {
 
     #[test]
     fn a_list_comes_on_standard_input() {
-        let inputs =
-            find_with_stdin(&["-", "b.png"], &mut &b"x/a.png\t5\nCargo.toml\n"[..]).unwrap();
+        let inputs = find_with_stdin(&["-", "b.png"], &mut &b"x/a.png\t5\nCargo.toml\n"[..]).unwrap();
         assert_eq!(names(&inputs), ["a.png", "Cargo.toml", "b.png"]);
         assert_eq!(inputs.images[0].path, Path::new("x/a.png"));
         assert_eq!(inputs.images[0].target.as_deref(), Some("5"));
@@ -535,10 +485,7 @@ mod tests {
         let directory = find(&[format!("@{}", folder.path().display())]).unwrap_err();
         assert!(matches!(directory, FindError::UnreadableList { .. }));
         let binary = find_with_stdin(&["-"], &mut &b"a.png\n\0"[..]).unwrap_err();
-        assert!(
-            matches!(binary, FindError::BadList { line: 2, .. }),
-            "{binary}"
-        );
+        assert!(matches!(binary, FindError::BadList { line: 2, .. }), "{binary}");
     }
 
     #[test]
@@ -550,19 +497,13 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         touch(folder.path(), &["really.tar/a.png"]);
-        assert_eq!(
-            names(&find(&[folder.path().join("really.tar")]).unwrap()),
-            ["a.png"]
-        );
+        assert_eq!(names(&find(&[folder.path().join("really.tar")]).unwrap()), ["a.png"]);
     }
 
     #[test]
     fn outputs_that_would_collide_are_refused_with_both_paths() {
-        let image = |path: &str, name: &str| InputImage {
-            path: path.into(),
-            name: name.into(),
-            target: None,
-        };
+        let image =
+            |path: &str, name: &str| InputImage { path: path.into(), name: name.into(), target: None };
         let fine = [
             image("x/a/cat.jpg", "a/cat.jpg"),
             image("cat.png", "cat.png"),
@@ -572,11 +513,8 @@ mod tests {
         assert!(output_collisions(&fine).is_ok());
         assert_eq!(fine[0].stem(), Path::new("a/cat"));
         assert_eq!(fine[3].stem(), Path::new("cat.b"));
-        let bad = [
-            image("x/cat.jpg", "cat.jpg"),
-            image("y/cat.png", "cat.png"),
-            image("z/cat.gif", "cat.gif"),
-        ];
+        let bad =
+            [image("x/cat.jpg", "cat.jpg"), image("y/cat.png", "cat.png"), image("z/cat.gif", "cat.gif")];
         let text = output_collisions(&bad).unwrap_err().to_string();
         for part in ["x/cat.jpg", "y/cat.png", "cat.*", "1 more"] {
             assert!(text.contains(part), "{text}");

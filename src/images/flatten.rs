@@ -13,46 +13,30 @@ pub(super) fn flatten(image: DynamicImage) -> Rgb8 {
     let pixels = match image {
         DynamicImage::ImageRgb8(buffer) => buffer.into_raw(),
         DynamicImage::ImageLuma8(buffer) => each(buffer.as_raw(), |&[grey]: &[u8; 1]| [grey; 3]),
-        DynamicImage::ImageLumaA8(buffer) => each(buffer.as_raw(), |&[grey, alpha]: &[u8; 2]| {
-            [over_white_8(grey, alpha); 3]
+        DynamicImage::ImageLumaA8(buffer) => {
+            each(buffer.as_raw(), |&[grey, alpha]: &[u8; 2]| [over_white_8(grey, alpha); 3])
+        }
+        DynamicImage::ImageRgba8(buffer) => each(buffer.as_raw(), |&[red, green, blue, alpha]: &[u8; 4]| {
+            [red, green, blue].map(|colour| over_white_8(colour, alpha))
         }),
-        DynamicImage::ImageRgba8(buffer) => {
-            each(buffer.as_raw(), |&[red, green, blue, alpha]: &[u8; 4]| {
-                [red, green, blue].map(|colour| over_white_8(colour, alpha))
-            })
+        DynamicImage::ImageLuma16(buffer) => each(buffer.as_raw(), |&[grey]: &[u16; 1]| [to_8_bit(grey); 3]),
+        DynamicImage::ImageLumaA16(buffer) => {
+            each(buffer.as_raw(), |&[grey, alpha]: &[u16; 2]| [over_white_16(grey, alpha); 3])
         }
-        DynamicImage::ImageLuma16(buffer) => {
-            each(buffer.as_raw(), |&[grey]: &[u16; 1]| [to_8_bit(grey); 3])
-        }
-        DynamicImage::ImageLumaA16(buffer) => each(buffer.as_raw(), |&[grey, alpha]: &[u16; 2]| {
-            [over_white_16(grey, alpha); 3]
-        }),
-        DynamicImage::ImageRgb16(buffer) => {
-            each(buffer.as_raw(), |colours: &[u16; 3]| colours.map(to_8_bit))
-        }
+        DynamicImage::ImageRgb16(buffer) => each(buffer.as_raw(), |colours: &[u16; 3]| colours.map(to_8_bit)),
         DynamicImage::ImageRgba16(buffer) => {
             each(buffer.as_raw(), |&[red, green, blue, alpha]: &[u16; 4]| {
                 [red, green, blue].map(|colour| over_white_16(colour, alpha))
             })
         }
-        other => each(
-            other.into_rgba32f().as_raw(),
-            |&[red, green, blue, alpha]: &[f32; 4]| {
-                [red, green, blue].map(|colour| over_white_float(colour, alpha))
-            },
-        ),
+        other => each(other.into_rgba32f().as_raw(), |&[red, green, blue, alpha]: &[f32; 4]| {
+            [red, green, blue].map(|colour| over_white_float(colour, alpha))
+        }),
     };
-    Rgb8 {
-        width,
-        height,
-        pixels,
-    }
+    Rgb8 { width, height, pixels }
 }
 
-fn each<Sample, const N: usize>(
-    samples: &[Sample],
-    to_rgb: impl Fn(&[Sample; N]) -> [u8; 3],
-) -> Vec<u8> {
+fn each<Sample, const N: usize>(samples: &[Sample], to_rgb: impl Fn(&[Sample; N]) -> [u8; 3]) -> Vec<u8> {
     let (pixels, _) = samples.as_chunks::<N>();
     let mut rgb = vec![0; pixels.len() * 3];
     for (target, pixel) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {

@@ -30,9 +30,7 @@ pub(super) fn decode_jpeg(
         .set_strict_mode(false)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), lenient);
-    decoder
-        .decode_headers()
-        .map_err(|error| problem(error, bytes))?;
+    decoder.decode_headers().map_err(|error| problem(error, bytes))?;
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
     let (width, height) = check_size(FORMAT, width as u64, height as u64, max_pixels)?;
     if !has_end_marker(bytes) {
@@ -40,11 +38,7 @@ pub(super) fn decode_jpeg(
     }
     match decoder.input_colorspace() {
         Some(
-            ColorSpace::Luma
-            | ColorSpace::YCbCr
-            | ColorSpace::RGB
-            | ColorSpace::CMYK
-            | ColorSpace::YCCK,
+            ColorSpace::Luma | ColorSpace::YCbCr | ColorSpace::RGB | ColorSpace::CMYK | ColorSpace::YCCK,
         ) => {}
         other => {
             return Err(ImageProblem::Unsupported {
@@ -61,9 +55,7 @@ pub(super) fn decode_jpeg(
     // In the image data the decoder would paper over damage with grey; strict mode makes it an error.
     decoder.set_options(lenient.set_strict_mode(true));
     let mut image = RgbImage::new(width, height);
-    decoder
-        .decode_into(&mut image)
-        .map_err(|error| problem(error, bytes))?;
+    decoder.decode_into(&mut image).map_err(|error| problem(error, bytes))?;
     Ok((DynamicImage::ImageRgb8(image), orientation))
 }
 
@@ -95,15 +87,11 @@ fn has_end_marker(bytes: &[u8]) -> bool {
 
 fn problem(error: DecodeErrors, bytes: &[u8]) -> ImageProblem {
     match error {
-        DecodeErrors::Unsupported(scheme) => ImageProblem::Unsupported {
-            format: FORMAT,
-            reason: format!("{scheme:?}"),
-        },
+        DecodeErrors::Unsupported(scheme) => {
+            ImageProblem::Unsupported { format: FORMAT, reason: format!("{scheme:?}") }
+        }
         _ if !has_end_marker(bytes) => ImageProblem::Truncated { format: FORMAT },
-        other => ImageProblem::Damaged {
-            format: FORMAT,
-            reason: one_line(&format!("{other:?}")),
-        },
+        other => ImageProblem::Damaged { format: FORMAT, reason: one_line(&format!("{other:?}")) },
     }
 }
 
@@ -121,11 +109,7 @@ mod tests {
         // An APP1 segment of 6 bytes that contains an end marker, as a thumbnail would.
         let segment = [0xFF, 0xD8, 0xFF, 0xE1, 0x00, 0x06, 0xFF, 0xD9, 0x00, 0x00];
         assert!(!has_end_marker(&segment));
-        let complete = [
-            &segment[..],
-            &[0x12, 0xFF, 0x00, 0xFF, 0xD3, 0xFF, 0xFF, 0xD9],
-        ]
-        .concat();
+        let complete = [&segment[..], &[0x12, 0xFF, 0x00, 0xFF, 0xD3, 0xFF, 0xFF, 0xD9]].concat();
         assert!(has_end_marker(&complete));
         let with_trailer = [&complete[..], &[1, 2, 3]].concat();
         assert!(has_end_marker(&with_trailer));

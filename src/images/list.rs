@@ -26,10 +26,7 @@ pub(super) struct NotAList {
 /// Blanks around a path belong to it. On Unix, paths may have any bytes; elsewhere they must be UTF-8.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<ListEntry>, NotAList> {
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return Err(NotAList {
-            line: 1,
-            reason: "it is UTF-16; save the list as UTF-8",
-        });
+        return Err(NotAList { line: 1, reason: "it is UTF-16; save the list as UTF-8" });
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut entries = Vec::new();
@@ -38,10 +35,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<ListEntry>, NotAList> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let bad = |reason| NotAList {
-            line: index + 1,
-            reason,
-        };
+        let bad = |reason| NotAList { line: index + 1, reason };
         if line.contains(&0) {
             return Err(bad("it is not text; a list has a path a line"));
         }
@@ -54,9 +48,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<ListEntry>, NotAList> {
             .map_err(|_| bad("its target is not UTF-8"))?
             .trim();
         entries.push(ListEntry {
-            path: path_from_bytes(path)
-                .ok_or(bad("its path is not UTF-8"))?
-                .into(),
+            path: path_from_bytes(path).ok_or(bad("its path is not UTF-8"))?.into(),
             target: (!target.is_empty()).then(|| target.to_string()),
         });
     }
@@ -79,10 +71,7 @@ mod tests {
     use super::*;
 
     fn entry(path: &str, target: Option<&str>) -> ListEntry {
-        ListEntry {
-            path: path.into(),
-            target: target.map(str::to_string),
-        }
+        ListEntry { path: path.into(), target: target.map(str::to_string) }
     }
 
     #[test]

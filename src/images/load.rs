@@ -19,11 +19,7 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self {
-            resize: DEFAULT_RESIZE,
-            crop: DEFAULT_CROP,
-            max_pixels: DEFAULT_MAX_PIXELS,
-        }
+        Self { resize: DEFAULT_RESIZE, crop: DEFAULT_CROP, max_pixels: DEFAULT_MAX_PIXELS }
     }
 }
 

@@ -16,9 +16,7 @@ pub fn prefetch(
     threads: usize,
     lookahead: usize,
 ) -> Prefetch<Rgb8> {
-    Prefetch::new(inputs, threads, lookahead, move |input| {
-        load::load(&input.path, &options)
-    })
+    Prefetch::new(inputs, threads, lookahead, move |input| load::load(&input.path, &options))
 }
 
 /// An iterator over inputs and what was made of each, see [`prefetch`].
@@ -74,10 +72,7 @@ impl<Item: Send + 'static> Prefetch<Item> {
             .filter_map(|number| {
                 let shared = Arc::clone(&shared);
                 // A refused thread is one helper fewer; without any, the consumer loads by itself.
-                thread::Builder::new()
-                    .name(format!("image {number}"))
-                    .spawn(move || shared.run())
-                    .ok()
+                thread::Builder::new().name(format!("image {number}")).spawn(move || shared.run()).ok()
             })
             .collect();
         Self { shared, workers }
@@ -94,10 +89,7 @@ impl<Item> Shared<Item> {
         loop {
             let mut state = self.lock();
             while !state.stopped && state.slots.len() >= self.lookahead {
-                state = self
-                    .room
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             if state.stopped {
                 return;
@@ -123,10 +115,7 @@ impl<Item> Shared<Item> {
 
     fn attempt(&self, input: &InputImage) -> Result<Item, ImageError> {
         quiet_panic::catch(|| (self.work)(input)).unwrap_or_else(|reason| {
-            Err(ImageError::new(
-                &input.path,
-                ImageProblem::DecoderFailed { reason },
-            ))
+            Err(ImageError::new(&input.path, ImageProblem::DecoderFailed { reason }))
         })
     }
 }
@@ -153,11 +142,7 @@ impl<Item> Iterator for Prefetch<Item> {
             if state.slots.is_empty() && state.waiting.len() == 0 {
                 return None;
             }
-            state = self
-                .shared
-                .finished
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -57,10 +57,7 @@ mod tests {
         assert_eq!(catch(|| 7), Ok(7));
         assert_eq!(catch(|| panic!("plain")), Err::<(), _>("plain".to_string()));
         let number = 3;
-        assert_eq!(
-            catch(|| panic!("with {number}")),
-            Err::<(), _>("with 3".to_string())
-        );
+        assert_eq!(catch(|| panic!("with {number}")), Err::<(), _>("with 3".to_string()));
     }
 
     #[test]

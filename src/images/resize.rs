@@ -118,11 +118,7 @@ fn resized_size(width: u32, height: u32, resize: u32) -> (u64, u64) {
 fn crop_start(side: u64, crop: u32) -> u64 {
     let margin = side.saturating_sub(u64::from(crop));
     let half = margin / 2;
-    if margin % 2 == 1 && half % 2 == 1 {
-        half + 1
-    } else {
-        half
-    }
+    if margin % 2 == 1 && half % 2 == 1 { half + 1 } else { half }
 }
 
 /// One axis of the crop, in source pixels.
@@ -166,71 +162,39 @@ fn resample(image: &Rgb8, columns: Span, rows: Span, crop: u32) -> Result<Rgb8, 
         .ok_or_else(|| shape_error(image))?;
     let (width, height) = (image.width as u32, rows.end - rows.first);
     let source = ImageRef::new(width, height, needed, PixelType::U8x3).map_err(failed)?;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .use_alpha(false);
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
     let mut resizer = Resizer::new();
 
     let mut narrowed = Image::new(crop, height, PixelType::U8x3);
     let across = options.crop(columns.start, 0.0, columns.length, f64::from(height));
-    resizer
-        .resize(&source, &mut narrowed, &across)
-        .map_err(failed)?;
+    resizer.resize(&source, &mut narrowed, &across).map_err(failed)?;
 
     let mut finished = Image::new(crop, crop, PixelType::U8x3);
-    let down = options.crop(
-        0.0,
-        rows.start - f64::from(rows.first),
-        f64::from(crop),
-        rows.length,
-    );
-    resizer
-        .resize(&narrowed, &mut finished, &down)
-        .map_err(failed)?;
-    Ok(Rgb8 {
-        width: crop as usize,
-        height: crop as usize,
-        pixels: finished.into_vec(),
-    })
+    let down = options.crop(0.0, rows.start - f64::from(rows.first), f64::from(crop), rows.length);
+    resizer.resize(&narrowed, &mut finished, &down).map_err(failed)?;
+    Ok(Rgb8 { width: crop as usize, height: crop as usize, pixels: finished.into_vec() })
 }
 
 fn cut(image: &Rgb8, left: usize, top: usize, crop: usize) -> Rgb8 {
     let mut pixels = Vec::with_capacity(crop * crop * 3);
-    for row in image
-        .pixels
-        .chunks_exact(image.width * 3)
-        .skip(top)
-        .take(crop)
-    {
+    for row in image.pixels.chunks_exact(image.width * 3).skip(top).take(crop) {
         pixels.extend_from_slice(&row[left * 3..(left + crop) * 3]);
     }
-    Rgb8 {
-        width: crop,
-        height: crop,
-        pixels,
-    }
+    Rgb8 { width: crop, height: crop, pixels }
 }
 
 /// Width and height as the 32-bit numbers the library takes, of an image whose buffer matches them.
 fn checked_size(image: &Rgb8) -> Result<(u32, u32), ResizeError> {
-    let samples = image
-        .width
-        .checked_mul(image.height)
-        .and_then(|pixels| pixels.checked_mul(3));
+    let samples = image.width.checked_mul(image.height).and_then(|pixels| pixels.checked_mul(3));
     match (u32::try_from(image.width), u32::try_from(image.height)) {
-        (Ok(width @ 1..), Ok(height @ 1..)) if samples == Some(image.pixels.len()) => {
-            Ok((width, height))
-        }
+        (Ok(width @ 1..), Ok(height @ 1..)) if samples == Some(image.pixels.len()) => Ok((width, height)),
         _ => Err(shape_error(image)),
     }
 }
 
 fn shape_error(image: &Rgb8) -> ResizeError {
-    ResizeError::Shape {
-        width: image.width,
-        height: image.height,
-        samples: image.pixels.len(),
-    }
+    ResizeError::Shape { width: image.width, height: image.height, samples: image.pixels.len() }
 }
 
 fn failed(error: impl std::fmt::Display) -> ResizeError {
@@ -252,28 +216,18 @@ mod tests {
                 (state >> 32) as u8
             })
             .collect();
-        Rgb8 {
-            width,
-            height,
-            pixels,
-        }
+        Rgb8 { width, height, pixels }
     }
 
     /// Resizes the whole image, as torchvision does, then crops.
     fn whole_then_crop(image: &Rgb8, resize: u32, crop: u32) -> Rgb8 {
         let (width, height) = checked_size(image).unwrap();
         let (new_width, new_height) = resized_size(width, height, resize);
-        let full = |side: u32| Span {
-            start: 0.0,
-            length: f64::from(side),
-            first: 0,
-            end: side,
-        };
+        let full = |side: u32| Span { start: 0.0, length: f64::from(side), first: 0, end: side };
         let (columns, rows) = (full(width), full(height));
         let source = ImageRef::new(width, height, &image.pixels, PixelType::U8x3).unwrap();
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .use_alpha(false);
+        let options =
+            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
         let mut narrowed = Image::new(new_width as u32, height, PixelType::U8x3);
         let mut finished = Image::new(new_width as u32, new_height as u32, PixelType::U8x3);
         let mut resizer = Resizer::new();
@@ -285,17 +239,10 @@ mod tests {
             )
             .unwrap();
         resizer
-            .resize(
-                &narrowed,
-                &mut finished,
-                &options.crop(0.0, rows.start, new_width as f64, rows.length),
-            )
+            .resize(&narrowed, &mut finished, &options.crop(0.0, rows.start, new_width as f64, rows.length))
             .unwrap();
-        let resized = Rgb8 {
-            width: new_width as usize,
-            height: new_height as usize,
-            pixels: finished.into_vec(),
-        };
+        let resized =
+            Rgb8 { width: new_width as usize, height: new_height as usize, pixels: finished.into_vec() };
         cut(
             &resized,
             crop_start(new_width, crop) as usize,
@@ -306,12 +253,7 @@ mod tests {
 
     fn largest_difference(left: &Rgb8, right: &Rgb8) -> u8 {
         assert_eq!((left.width, left.height), (right.width, right.height));
-        left.pixels
-            .iter()
-            .zip(&right.pixels)
-            .map(|(a, b)| a.abs_diff(*b))
-            .max()
-            .unwrap()
+        left.pixels.iter().zip(&right.pixels).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
     }
 
     #[test]
@@ -331,24 +273,12 @@ mod tests {
         assert_eq!(validate(256, 224), Ok(()));
         assert_eq!(validate(224, 224), Ok(()));
         assert_eq!(validate(1, 1), Ok(()));
-        assert_eq!(
-            validate(200, 224),
-            Err(ResizeError::CropTooLarge {
-                resize: 200,
-                crop: 224
-            })
-        );
+        assert_eq!(validate(200, 224), Err(ResizeError::CropTooLarge { resize: 200, crop: 224 }));
         assert!(matches!(validate(0, 0), Err(ResizeError::Zero { .. })));
         assert!(matches!(validate(256, 0), Err(ResizeError::Zero { .. })));
-        assert!(matches!(
-            validate(u32::MAX, u32::MAX),
-            Err(ResizeError::Huge { .. })
-        ));
+        assert!(matches!(validate(u32::MAX, u32::MAX), Err(ResizeError::Huge { .. })));
         let text = validate(200, 224).unwrap_err().to_string();
-        assert!(
-            text.contains("--crop 224") && text.contains("--resize 200"),
-            "{text}"
-        );
+        assert!(text.contains("--crop 224") && text.contains("--resize 200"), "{text}");
     }
 
     #[test]
@@ -372,10 +302,7 @@ mod tests {
                 let part = resize_and_crop(image, resize, crop).unwrap();
                 // The same weights up to float rounding of the filter's position, which fixed point rarely shows.
                 let difference = largest_difference(&part, &whole);
-                assert!(
-                    difference <= 1,
-                    "{width}×{height} to {resize}, {crop}: {difference}"
-                );
+                assert!(difference <= 1, "{width}×{height} to {resize}, {crop}: {difference}");
             }
         }
     }
@@ -408,23 +335,9 @@ mod tests {
 
     #[test]
     fn inconsistent_images_are_an_error() {
-        let broken = Rgb8 {
-            width: 10,
-            height: 10,
-            pixels: vec![0; 299],
-        };
-        assert!(matches!(
-            resize_and_crop(broken, 8, 8),
-            Err(ResizeError::Shape { samples: 299, .. })
-        ));
-        let empty = Rgb8 {
-            width: 0,
-            height: 5,
-            pixels: Vec::new(),
-        };
-        assert!(matches!(
-            resize_and_crop(empty, 8, 8),
-            Err(ResizeError::Shape { .. })
-        ));
+        let broken = Rgb8 { width: 10, height: 10, pixels: vec![0; 299] };
+        assert!(matches!(resize_and_crop(broken, 8, 8), Err(ResizeError::Shape { samples: 299, .. })));
+        let empty = Rgb8 { width: 0, height: 5, pixels: Vec::new() };
+        assert!(matches!(resize_and_crop(empty, 8, 8), Err(ResizeError::Shape { .. })));
     }
 }

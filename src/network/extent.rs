@@ -40,51 +40,22 @@ pub(super) fn extents(
     height: usize,
     width: usize,
 ) -> Result<Vec<Extent>, NetworkError> {
-    let pools = layers
-        .iter()
-        .filter(|layer| matches!(layer, Layer::MaxPool))
-        .count();
-    let smallest = u32::try_from(pools)
-        .ok()
-        .and_then(|pools| 1usize.checked_shl(pools))
-        .unwrap_or(usize::MAX);
+    let pools = layers.iter().filter(|layer| matches!(layer, Layer::MaxPool)).count();
+    let smallest =
+        u32::try_from(pools).ok().and_then(|pools| 1usize.checked_shl(pools)).unwrap_or(usize::MAX);
     if height.min(width) < smallest {
-        return Err(NetworkError::InputTooSmall {
-            height,
-            width,
-            pools,
-            smallest,
-        });
+        return Err(NetworkError::InputTooSmall { height, width, pools, smallest });
     }
 
     let mut extents = Vec::with_capacity(layers.len() + 1);
-    let mut extent = Extent {
-        height,
-        width,
-        channels,
-    };
+    let mut extent = Extent { height, width, channels };
     extents.push(extent);
     for layer in layers {
         extent = match layer {
-            Layer::Convolution(convolution) => Extent {
-                channels: convolution.outputs,
-                ..extent
-            },
-            Layer::MaxPool => Extent {
-                height: extent.height / 2,
-                width: extent.width / 2,
-                ..extent
-            },
-            Layer::AdaptiveAveragePool { side } => Extent {
-                height: *side,
-                width: *side,
-                ..extent
-            },
-            Layer::Dense(dense) => Extent {
-                height: 1,
-                width: 1,
-                channels: dense.outputs,
-            },
+            Layer::Convolution(convolution) => Extent { channels: convolution.outputs, ..extent },
+            Layer::MaxPool => Extent { height: extent.height / 2, width: extent.width / 2, ..extent },
+            Layer::AdaptiveAveragePool { side } => Extent { height: *side, width: *side, ..extent },
+            Layer::Dense(dense) => Extent { height: 1, width: 1, channels: dense.outputs },
         };
         extents.push(extent);
     }

@@ -33,44 +33,31 @@ pub struct Network {
 impl Network {
     /// A network of these layers, its architecture recognised from the blocks of convolutions.
     pub fn new(layers: Vec<Layer>, preprocessing: Preprocessing) -> Self {
-        Self {
-            architecture: recognise(&layers).to_owned(),
-            layers,
-            preprocessing,
-        }
+        Self { architecture: recognise(&layers).to_owned(), layers, preprocessing }
     }
 
     /// Channels of the input image: those the first parametric layer takes, 0 in a network that has none.
     pub fn input_channels(&self) -> usize {
-        self.parametric()
-            .next()
-            .map_or(0, |(_, layer)| layer.inputs())
+        self.parametric().next().map_or(0, |(_, layer)| layer.inputs())
     }
 
     /// Whether dense layers follow the convolutions; a network without them is headless.
     pub fn has_classifier(&self) -> bool {
-        self.layers
-            .iter()
-            .any(|layer| matches!(layer, Layer::Dense(_)))
+        self.layers.iter().any(|layer| matches!(layer, Layer::Dense(_)))
     }
 
     /// Classes of the classifier, or channels of the last convolution in a headless network.
     pub fn outputs(&self) -> usize {
-        self.parametric()
-            .last()
-            .map_or(0, |(_, layer)| layer.outputs())
+        self.parametric().last().map_or(0, |(_, layer)| layer.outputs())
     }
 
     /// The layers that have weights, in order, each with its index into [`Network::layers`].
     pub fn parametric(&self) -> impl Iterator<Item = (usize, ParametricLayer<'_>)> {
-        self.layers
-            .iter()
-            .enumerate()
-            .filter_map(|(index, layer)| match layer {
-                Layer::Convolution(layer) => Some((index, ParametricLayer::Convolution(layer))),
-                Layer::Dense(layer) => Some((index, ParametricLayer::Dense(layer))),
-                Layer::MaxPool | Layer::AdaptiveAveragePool { .. } => None,
-            })
+        self.layers.iter().enumerate().filter_map(|(index, layer)| match layer {
+            Layer::Convolution(layer) => Some((index, ParametricLayer::Convolution(layer))),
+            Layer::Dense(layer) => Some((index, ParametricLayer::Dense(layer))),
+            Layer::MaxPool | Layer::AdaptiveAveragePool { .. } => None,
+        })
     }
 
     /// The extent of the input of every layer, and last that of the network's output, for an image of `height` ×
@@ -87,10 +74,7 @@ impl Network {
 /// Names the VGG whose blocks of convolutions these are, or `custom`.
 pub(crate) fn recognise(layers: &[Layer]) -> &'static str {
     let blocks = blocks(layers);
-    VARIANTS
-        .iter()
-        .find(|(_, variant)| blocks == variant)
-        .map_or("custom", |(name, _)| name)
+    VARIANTS.iter().find(|(_, variant)| blocks == variant).map_or("custom", |(name, _)| name)
 }
 
 /// The number of convolutions before each max-pool, and of those after the last one if there are any.

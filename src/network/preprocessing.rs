@@ -98,9 +98,7 @@ impl Preprocessing {
     /// # Errors
     /// When some of the four are missing, when a value has the wrong type or number of values, is not finite, or would
     /// make the input of the network infinite.
-    pub fn from_metadata(
-        metadata: &BTreeMap<String, String>,
-    ) -> Result<Option<Self>, PreprocessingError> {
+    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Option<Self>, PreprocessingError> {
         let stated = PreprocessingOverrides::from_metadata(metadata)?;
         if stated == PreprocessingOverrides::default() {
             return Ok(None);
@@ -191,11 +189,7 @@ impl PreprocessingOverrides {
     fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, PreprocessingError> {
         let channel_order = metadata
             .get("channel_order")
-            .map(|text| {
-                serde_json::from_str::<String>(text)
-                    .unwrap_or_else(|_| text.clone())
-                    .parse()
-            })
+            .map(|text| serde_json::from_str::<String>(text).unwrap_or_else(|_| text.clone()).parse())
             .transpose()?;
         Ok(Self {
             channel_order,

@@ -73,31 +73,20 @@ pub(super) fn npz(arrays: &Arrays<'_>) -> Result<Vec<u8>, Failure> {
 /// Reads those of the arrays `keys` that are in an npz file that [`npz`] wrote.
 pub(super) fn read_npz(bytes: &[u8], keys: &[String]) -> Result<Arrays<'static>, Failure> {
     let mut archive = ZipArchive::new(Cursor::new(bytes))?;
-    let present: HashSet<String> = archive
-        .file_names()
-        .map(|name| Ok(name?.into_owned()))
-        .collect::<Result<_, Failure>>()?;
+    let present: HashSet<String> =
+        archive.file_names().map(|name| Ok(name?.into_owned())).collect::<Result<_, Failure>>()?;
     let mut entry = |name: &str| -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
-        archive
-            .by_name(&npyz::npz::file_name_from_array_name(name))?
-            .read_to_end(&mut bytes)?;
+        archive.by_name(&npyz::npz::file_name_from_array_name(name))?.read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let mut arrays = Arrays::new();
-    for key in keys
-        .iter()
-        .filter(|key| present.contains(&npyz::npz::file_name_from_array_name(key)))
-    {
+    for key in keys.iter().filter(|key| present.contains(&npyz::npz::file_name_from_array_name(key))) {
         let values = entry(key)?;
         let reader = NpyFile::new(values.as_slice())?;
         let (height, width) = plane_of(reader.shape())?;
         // Checked first: the header's word alone must not decide how much memory is taken.
-        if reader
-            .len()
-            .checked_mul(4)
-            .is_none_or(|expected| expected > values.len() as u64)
-        {
+        if reader.len().checked_mul(4).is_none_or(|expected| expected > values.len() as u64) {
             return Err(format!("the array {key} is cut short").into());
         }
         let values = reader.into_vec::<f32>()?.into();
@@ -105,15 +94,7 @@ pub(super) fn read_npz(bytes: &[u8], keys: &[String]) -> Result<Arrays<'static>,
         let &[scale_log2] = exponent.as_slice() else {
             return Err(format!("{key} has no exponent").into());
         };
-        arrays.insert(
-            key.clone(),
-            Array {
-                height,
-                width,
-                values,
-                scale_log2,
-            },
-        );
+        arrays.insert(key.clone(), Array { height, width, values, scale_log2 });
     }
     Ok(arrays)
 }
@@ -123,11 +104,7 @@ pub(super) fn safetensors(arrays: &Arrays<'_>) -> Result<Vec<u8>, Failure> {
     let encoded: Vec<_> = arrays
         .iter()
         .map(|(key, array)| {
-            let bytes: Vec<u8> = array
-                .values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect();
+            let bytes: Vec<u8> = array.values.iter().flat_map(|value| value.to_le_bytes()).collect();
             (key, array, bytes, array.scale_log2.to_le_bytes())
         })
         .collect();
@@ -135,10 +112,7 @@ pub(super) fn safetensors(arrays: &Arrays<'_>) -> Result<Vec<u8>, Failure> {
     for (key, array, values, exponent) in &encoded {
         let shape = vec![3, array.height, array.width];
         tensors.push(((*key).clone(), TensorView::new(Dtype::F32, shape, values)?));
-        tensors.push((
-            exponent_key(key),
-            TensorView::new(Dtype::I32, Vec::new(), exponent)?,
-        ));
+        tensors.push((exponent_key(key), TensorView::new(Dtype::I32, Vec::new(), exponent)?));
     }
     Ok(safetensors::serialize(tensors, None)?)
 }
@@ -164,15 +138,8 @@ pub(super) fn read_safetensors(bytes: &[u8], keys: &[String]) -> Result<Arrays<'
         let &[scale_log2] = exponent.as_slice() else {
             return Err(format!("{key} has no exponent").into());
         };
-        arrays.insert(
-            key.clone(),
-            Array {
-                height,
-                width,
-                values,
-                scale_log2: i32::from_le_bytes(scale_log2),
-            },
-        );
+        arrays
+            .insert(key.clone(), Array { height, width, values, scale_log2: i32::from_le_bytes(scale_log2) });
     }
     Ok(arrays)
 }
@@ -180,11 +147,10 @@ pub(super) fn read_safetensors(bytes: &[u8], keys: &[String]) -> Result<Arrays<'
 fn plane_of(shape: &[u64]) -> Result<(usize, usize), Failure> {
     match *shape {
         [3, height, width] => Ok((usize::try_from(height)?, usize::try_from(width)?)),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("shape {shape:?} is not (3, H, W)"),
-        )
-        .into()),
+        _ => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, format!("shape {shape:?} is not (3, H, W)"))
+                .into())
+        }
     }
 }
 
@@ -200,10 +166,7 @@ mod tests {
             scale_log2,
         };
         Arrays::from([
-            (
-                "patternnet".to_owned(),
-                array([1.0, -2.5, 1e-42, f32::MAX, -0.0, 7.0], 140),
-            ),
+            ("patternnet".to_owned(), array([1.0, -2.5, 1e-42, f32::MAX, -0.0, 7.0], 140)),
             ("signal-linear".to_owned(), array([0.0; 6], -3)),
         ])
     }
@@ -213,10 +176,7 @@ mod tests {
         let arrays = arrays();
         let keys: Vec<_> = arrays.keys().cloned().collect();
         assert_eq!(read_npz(&npz(&arrays).unwrap(), &keys).unwrap(), arrays);
-        assert_eq!(
-            read_safetensors(&safetensors(&arrays).unwrap(), &keys).unwrap(),
-            arrays
-        );
+        assert_eq!(read_safetensors(&safetensors(&arrays).unwrap(), &keys).unwrap(), arrays);
         let second = read_npz(&npz(&arrays).unwrap(), &keys[1..]).unwrap();
         assert_eq!(second.keys().collect::<Vec<_>>(), ["signal-linear"]);
     }
@@ -224,10 +184,7 @@ mod tests {
     #[test]
     fn equal_arrays_make_equal_bytes() {
         assert_eq!(npz(&arrays()).unwrap(), npz(&arrays()).unwrap());
-        assert_eq!(
-            safetensors(&arrays()).unwrap(),
-            safetensors(&arrays()).unwrap()
-        );
+        assert_eq!(safetensors(&arrays()).unwrap(), safetensors(&arrays()).unwrap());
     }
 
     #[test]
@@ -235,18 +192,12 @@ mod tests {
         let arrays = arrays();
         let keys: Vec<_> = arrays.keys().cloned().collect();
         for (bytes, read) in [
-            (
-                npz(&arrays).unwrap(),
-                read_npz as fn(&[u8], &[String]) -> Result<Arrays<'static>, Failure>,
-            ),
+            (npz(&arrays).unwrap(), read_npz as fn(&[u8], &[String]) -> Result<Arrays<'static>, Failure>),
             (safetensors(&arrays).unwrap(), read_safetensors),
         ] {
             assert!(read(&bytes, &["gradient".to_owned()]).unwrap().is_empty());
             for length in 0..bytes.len() {
-                assert!(
-                    read(&bytes[..length], &keys).is_err(),
-                    "cut to {length} bytes"
-                );
+                assert!(read(&bytes[..length], &keys).is_err(), "cut to {length} bytes");
             }
         }
     }
@@ -256,11 +207,7 @@ mod tests {
         let bytes = npy(&arrays()["patternnet"]).unwrap();
         let header = String::from_utf8_lossy(&bytes[..bytes.len() - 24]);
         assert!(bytes.starts_with(b"\x93NUMPY\x01\x00"));
-        for part in [
-            "'descr': '<f4'",
-            "'fortran_order': False",
-            "'shape': (3, 1, 2",
-        ] {
+        for part in ["'descr': '<f4'", "'fortran_order': False", "'shape': (3, 1, 2"] {
             assert!(header.contains(part), "{part} in {header}");
         }
         assert_eq!(

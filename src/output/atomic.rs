@@ -66,11 +66,7 @@ fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     // Outputs are as readable as any file the user makes: the umask decides, not tempfile's 0600.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    })?;
+    let file = builder.tempfile_in(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
     // The lock ends with the process: `remove_abandoned` of a later run sees that nobody writes here any more. File
     // systems without locks only lose that tidying.
     let _ = file.as_file().try_lock();
@@ -96,11 +92,7 @@ fn is_abandoned(path: &PathBuf) -> bool {
         return false;
     };
     let modified = file.metadata().and_then(|metadata| metadata.modified());
-    let old = modified.is_ok_and(|time| {
-        SystemTime::now()
-            .duration_since(time)
-            .is_ok_and(|age| age > YOUNG)
-    });
+    let old = modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > YOUNG));
     old && file.try_lock().is_ok()
 }
 
@@ -120,12 +112,8 @@ impl FolderLock {
             return Ok(Self { _folder: None });
         };
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(OutputError::Busy {
-                path: folder.to_path_buf(),
-            }),
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self {
-                _folder: Some(file),
-            }),
+            Err(TryLockError::WouldBlock) => Err(OutputError::Busy { path: folder.to_path_buf() }),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { _folder: Some(file) }),
         }
     }
 }
@@ -167,9 +155,7 @@ mod tests {
         assert!(matches!(&error, OutputError::NoSpace { path: named } if *named == path));
         let message = error.to_string();
         assert!(
-            message.contains("no space left")
-                && message.contains("a.txt")
-                && message.contains("are kept")
+            message.contains("no space left") && message.contains("a.txt") && message.contains("are kept")
         );
         assert_eq!(fs::read(&path).unwrap(), b"former");
         assert_eq!(names(folder.path()), ["a.txt"]);
@@ -178,10 +164,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn what_a_full_disk_says_is_understood() {
-        let mut full = fs::OpenOptions::new()
-            .write(true)
-            .open("/dev/full")
-            .unwrap();
+        let mut full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let error = OutputError::writing(Path::new("a"), full.write_all(b"x").unwrap_err());
         assert!(matches!(error, OutputError::NoSpace { .. }));
     }
@@ -191,10 +174,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
         fs::create_dir_all(path.join("inner")).unwrap();
-        assert!(matches!(
-            write(&path, b"x", Durability::Process),
-            Err(OutputError::Write { .. })
-        ));
+        assert!(matches!(write(&path, b"x", Durability::Process), Err(OutputError::Write { .. })));
         assert_eq!(names(folder.path()), ["a.txt"]);
     }
 
@@ -203,10 +183,7 @@ mod tests {
     fn permissions_are_those_of_any_new_file() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let (ordinary, written) = (
-            folder.path().join("ordinary"),
-            folder.path().join("written"),
-        );
+        let (ordinary, written) = (folder.path().join("ordinary"), folder.path().join("written"));
         File::create(&ordinary).unwrap();
         write(&written, b"x", Durability::Process).unwrap();
         let mode = |path| fs::metadata(path).unwrap().permissions().mode();
@@ -236,10 +213,7 @@ mod tests {
     fn a_locked_folder_is_busy() {
         let folder = tempfile::tempdir().unwrap();
         let held = FolderLock::take(folder.path()).unwrap();
-        assert!(matches!(
-            FolderLock::take(folder.path()),
-            Err(OutputError::Busy { .. })
-        ));
+        assert!(matches!(FolderLock::take(folder.path()), Err(OutputError::Busy { .. })));
         drop(held);
         FolderLock::take(folder.path()).unwrap();
     }

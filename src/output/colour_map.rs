@@ -25,11 +25,7 @@ const BLUE_HUE_DEGREES: f32 = 260.0;
 static COLOURS: LazyLock<Vec<Rgb<u8>>> = LazyLock::new(|| {
     let end = |degrees: f32| Color::from_oklcha(LIGHTNESS, CHROMA, degrees * PI / 180.0, 1.0);
     let gradient = GradientBuilder::new()
-        .colors(&[
-            end(BLUE_HUE_DEGREES),
-            Color::from_rgba8(255, 255, 255, 255),
-            end(RED_HUE_DEGREES),
-        ])
+        .colors(&[end(BLUE_HUE_DEGREES), Color::from_rgba8(255, 255, 255, 255), end(RED_HUE_DEGREES)])
         .domain(&[-1.0, 0.0, 1.0])
         .mode(BlendMode::Oklab)
         .build::<LinearGradient>()
@@ -44,11 +40,7 @@ static COLOURS: LazyLock<Vec<Rgb<u8>>> = LazyLock::new(|| {
 
 /// The colour of `value` in [−1, 1]: white at 0, red at 1, blue at −1. Values beyond are clamped, NaN is white.
 pub(super) fn colour(value: f64) -> Rgb<u8> {
-    let value = if value.is_nan() {
-        0.0
-    } else {
-        value.clamp(-1.0, 1.0)
-    };
+    let value = if value.is_nan() { 0.0 } else { value.clamp(-1.0, 1.0) };
     let entry = ((value + 1.0) * ARM as f64).round() as usize;
     COLOURS[entry.min(2 * ARM)]
 }
@@ -64,19 +56,12 @@ mod tests {
             .zip([0.2126729, 0.7151522, 0.0721750])
             .map(|(&channel, weight)| {
                 let encoded = f64::from(channel) / 255.0;
-                let linear = if encoded <= 0.04045 {
-                    encoded / 12.92
-                } else {
-                    ((encoded + 0.055) / 1.055).powf(2.4)
-                };
+                let linear =
+                    if encoded <= 0.04045 { encoded / 12.92 } else { ((encoded + 0.055) / 1.055).powf(2.4) };
                 weight * linear
             })
             .sum();
-        if luminance > 216.0 / 24389.0 {
-            116.0 * luminance.cbrt() - 16.0
-        } else {
-            luminance * 24389.0 / 27.0
-        }
+        if luminance > 216.0 / 24389.0 { 116.0 * luminance.cbrt() - 16.0 } else { luminance * 24389.0 / 27.0 }
     }
 
     #[test]
@@ -102,20 +87,14 @@ mod tests {
                 let here = lightness(colour(sign * distance));
                 // Rounding each of three channels by half a level moves L* by up to 0.2, so equal colours' neighbours
                 // may step up by twice that at most; over a 64th of the arm L* falls by 1 and must show it.
-                assert!(
-                    here <= former + 0.4,
-                    "{sign} {distance}: {former} then {here}"
-                );
+                assert!(here <= former + 0.4, "{sign} {distance}: {former} then {here}");
                 if entry % (ARM / 64) == 0 {
                     assert!(entry == 0 || here < former, "{sign} {distance}");
                     former = here;
                 }
                 // 0.45 by Oklab against L* (computed in float64 without rounding), 0.2 by rounding.
                 let line = 100.0 + (end - 100.0) * distance;
-                assert!(
-                    (here - line).abs() <= 0.65,
-                    "{sign} {distance}: {here} off {line}"
-                );
+                assert!((here - line).abs() <= 0.65, "{sign} {distance}: {here} off {line}");
             }
         }
     }
@@ -135,10 +114,7 @@ mod tests {
         // A clipped channel would stand still at 0 over the last entries; each end keeps all its channels inside.
         for value in [-1.0, 1.0] {
             assert!(
-                colour(value)
-                    .0
-                    .iter()
-                    .all(|&channel| channel > 0 && channel < 255),
+                colour(value).0.iter().all(|&channel| channel > 0 && channel < 255),
                 "{:?}",
                 colour(value)
             );

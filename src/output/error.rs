@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// A format's name is not one of png, npy, npz and safetensors.
-    #[error(
-        "unknown output format `{name}`: choose from png, npy, npz and safetensors, or none alone"
-    )]
+    #[error("unknown output format `{name}`: choose from png, npy, npz and safetensors, or none alone")]
     UnknownFormat {
         /// The name as given.
         name: String,
@@ -124,9 +122,7 @@ pub enum OutputError {
         reason: String,
     },
     /// Two inputs would write the same file.
-    #[error(
-        "{input} would replace {file} of the earlier input {owner}: choose another output folder"
-    )]
+    #[error("{input} would replace {file} of the earlier input {owner}: choose another output folder")]
     OwnedByOther {
         /// The input of this call.
         input: String,
@@ -147,35 +143,21 @@ impl OutputError {
     /// The error of writing `path`, with a full disk told apart from everything else.
     pub(super) fn writing(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
-        if is_full(&source) {
-            Self::NoSpace { path }
-        } else {
-            Self::Write { path, source }
-        }
+        if is_full(&source) { Self::NoSpace { path } } else { Self::Write { path, source } }
     }
 
     /// The error of preparing the output folder `path`.
     pub(super) fn preparing(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
-        if is_full(&source) {
-            Self::NoSpace { path }
-        } else {
-            Self::FolderNotWritable { path, source }
-        }
+        if is_full(&source) { Self::NoSpace { path } } else { Self::FolderNotWritable { path, source } }
     }
 
     /// The error of reading `path`.
     pub(super) fn reading(path: &Path, source: io::Error) -> Self {
-        Self::Read {
-            path: path.to_path_buf(),
-            source,
-        }
+        Self::Read { path: path.to_path_buf(), source }
     }
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -32,16 +32,10 @@ pub struct Explanation {
 /// [`OutputError::Shape`] otherwise.
 pub(super) fn check_shape(values: usize, height: usize, width: usize) -> Result<(), OutputError> {
     let pictured = u32::try_from(height).is_ok() && u32::try_from(width).is_ok();
-    let expected = height
-        .checked_mul(width)
-        .and_then(|pixels| pixels.checked_mul(3));
+    let expected = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(3));
     if pictured && values > 0 && expected == Some(values) {
         Ok(())
     } else {
-        Err(OutputError::Shape {
-            values,
-            height,
-            width,
-        })
+        Err(OutputError::Shape { values, height, width })
     }
 }

@@ -47,9 +47,7 @@ impl FromStr for Format {
         [Self::Png, Self::Npy, Self::Npz, Self::Safetensors]
             .into_iter()
             .find(|format| format.extension() == name)
-            .ok_or_else(|| OutputError::UnknownFormat {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| OutputError::UnknownFormat { name: name.to_owned() })
     }
 }
 
@@ -88,23 +86,11 @@ mod tests {
 
     #[test]
     fn lists_of_formats() {
-        assert_eq!(
-            parse_formats("npz, safetensors,npz").unwrap(),
-            [Format::Npz, Format::Safetensors]
-        );
+        assert_eq!(parse_formats("npz, safetensors,npz").unwrap(), [Format::Npz, Format::Safetensors]);
         assert!(parse_formats("none").unwrap().is_empty());
-        assert!(matches!(
-            parse_formats("png,none"),
-            Err(OutputError::NoneAmongFormats)
-        ));
+        assert!(matches!(parse_formats("png,none"), Err(OutputError::NoneAmongFormats)));
         for unknown in ["", "jpeg", "PNG", "png,,npy"] {
-            assert!(
-                matches!(
-                    parse_formats(unknown),
-                    Err(OutputError::UnknownFormat { .. })
-                ),
-                "{unknown:?}"
-            );
+            assert!(matches!(parse_formats(unknown), Err(OutputError::UnknownFormat { .. })), "{unknown:?}");
         }
     }
 }

@@ -70,26 +70,14 @@ impl Row {
     pub fn explained(input: impl Into<String>, written: Vec<MethodFiles>) -> Self {
         let methods = written
             .into_iter()
-            .map(
-                |MethodFiles {
-                     method,
-                     scale_log2,
-                     files,
-                 }| (method, MethodOutput { scale_log2, files }),
-            )
+            .map(|MethodFiles { method, scale_log2, files }| (method, MethodOutput { scale_log2, files }))
             .collect();
-        Self {
-            methods,
-            ..Self::empty(input.into(), Status::Ok)
-        }
+        Self { methods, ..Self::empty(input.into(), Status::Ok) }
     }
 
     /// The row of an image that could not be explained.
     pub fn failed(input: impl Into<String>, error: impl Into<String>) -> Self {
-        Self {
-            error: Some(error.into()),
-            ..Self::empty(input.into(), Status::Failed)
-        }
+        Self { error: Some(error.into()), ..Self::empty(input.into(), Status::Failed) }
     }
 
     fn empty(input: String, status: Status) -> Self {
@@ -107,30 +95,20 @@ impl Row {
     }
 
     fn files(&self) -> impl Iterator<Item = &str> {
-        self.methods
-            .values()
-            .flat_map(|output| output.files.iter().map(String::as_str))
+        self.methods.values().flat_map(|output| output.files.iter().map(String::as_str))
     }
 
     /// This row after `former` of the same input: it has the last word, but what `former` wrote and this run did not
     /// write again is still there. A failure changes nothing but status and error.
     fn after(mut self, former: Self) -> Self {
         if self.status == Status::Failed {
-            return Self {
-                status: self.status,
-                error: self.error,
-                ..former
-            };
+            return Self { status: self.status, error: self.error, ..former };
         }
         for (method, former) in former.methods {
             match self.methods.get_mut(&method) {
                 Some(output) => {
                     // Former files first: the order does not depend on how the formats were split over runs.
-                    let added = output
-                        .files
-                        .iter()
-                        .filter(|file| !former.files.contains(file))
-                        .cloned();
+                    let added = output.files.iter().filter(|file| !former.files.contains(file)).cloned();
                     output.files = former.files.iter().cloned().chain(added).collect();
                 }
                 None => {
@@ -177,9 +155,8 @@ fn scan(
     let mut torn = None;
     loop {
         line.clear();
-        let length = reader
-            .read_until(b'\n', &mut line)
-            .map_err(|error| OutputError::reading(path, error))? as u64;
+        let length =
+            reader.read_until(b'\n', &mut line).map_err(|error| OutputError::reading(path, error))? as u64;
         if length == 0 {
             return Ok(good_end);
         }
@@ -187,10 +164,7 @@ fn scan(
         let content = line.trim_ascii_end();
         if !content.is_empty() {
             if let Some(reason) = torn {
-                return Err(OutputError::Damaged {
-                    path: path.to_path_buf(),
-                    reason,
-                });
+                return Err(OutputError::Damaged { path: path.to_path_buf(), reason });
             }
             match take(offset, content) {
                 Ok(()) => good_end = offset + length,
@@ -242,17 +216,11 @@ pub(super) struct Index {
 
 /// A line of the partial manifest begins with this, then comes what follows the brace of the row.
 fn with_position(position: u64, row: &str) -> String {
-    format!(
-        "{{\"position\":{position},{}\n",
-        row.strip_prefix('{').unwrap_or(row)
-    )
+    format!("{{\"position\":{position},{}\n", row.strip_prefix('{').unwrap_or(row))
 }
 
 fn without_position(line: &[u8]) -> Vec<u8> {
-    let rest = line
-        .iter()
-        .position(|&byte| byte == b',')
-        .map_or(line, |comma| &line[comma + 1..]);
+    let rest = line.iter().position(|&byte| byte == b',').map_or(line, |comma| &line[comma + 1..]);
     [b"{", rest].concat()
 }
 
@@ -303,35 +271,17 @@ impl Index {
                 let row: Row = serde_json::from_slice(line)?;
                 files.extend(row.files().map(hash));
                 let order = match places.get(&row.input) {
-                    Some(Place {
-                        order: Order::Finished(offset),
-                        ..
-                    }) => Order::Finished(*offset),
+                    Some(Place { order: Order::Finished(offset), .. }) => Order::Finished(*offset),
                     _ => Order::Abandoned(position),
                 };
-                places.insert(
-                    row.input,
-                    Place {
-                        source: Source::Partial,
-                        offset,
-                        length: line.len(),
-                        order,
-                    },
-                );
+                places
+                    .insert(row.input, Place { source: Source::Partial, offset, length: line.len(), order });
                 Ok(())
             })?;
         }
 
         let (finished, partial) = (finished.map(Mutex::new), partial.map(Mutex::new));
-        Ok(Self {
-            folder: folder.to_path_buf(),
-            finished,
-            partial,
-            partial_end,
-            places,
-            files,
-            _lock: lock,
-        })
+        Ok(Self { folder: folder.to_path_buf(), finished, partial, partial_end, places, files, _lock: lock })
     }
 
     /// Whether any row names a file.
@@ -347,11 +297,9 @@ impl Index {
     /// Removes the rows of earlier runs, and the record that they finished. Their outputs stay.
     pub(super) fn forget(&mut self) -> Result<(), OutputError> {
         // The finished manifest last: until it is gone, the folder is refused to calls of another identity.
-        for path in [
-            run_record::path(&self.folder),
-            self.folder.join(PARTIAL_FILE_NAME),
-            self.folder.join(FILE_NAME),
-        ] {
+        for path in
+            [run_record::path(&self.folder), self.folder.join(PARTIAL_FILE_NAME), self.folder.join(FILE_NAME)]
+        {
             remove(&path)?;
         }
         (self.finished, self.partial, self.partial_end) = (None, None, 0);
@@ -365,21 +313,12 @@ impl Index {
     /// # Errors
     /// [`OutputError::Read`], [`OutputError::Damaged`] when the manifest has changed under this run.
     pub(super) fn row(&self, input: &str) -> Result<Option<Row>, OutputError> {
-        self.places
-            .get(input)
-            .map(|place| self.row_at(place))
-            .transpose()
+        self.places.get(input).map(|place| self.row_at(place)).transpose()
     }
 
     /// The input that a file belongs to, unless it is the input of `row`.
-    pub(super) fn other_owner(
-        &self,
-        file: &str,
-        row: Option<&Row>,
-    ) -> Result<Option<String>, OutputError> {
-        if !self.files.contains(&hash(file))
-            || row.is_some_and(|row| row.files().any(|own| own == file))
-        {
+    pub(super) fn other_owner(&self, file: &str, row: Option<&Row>) -> Result<Option<String>, OutputError> {
+        if !self.files.contains(&hash(file)) || row.is_some_and(|row| row.files().any(|own| own == file)) {
             return Ok(None);
         }
         for place in self.places.values() {
@@ -393,8 +332,7 @@ impl Index {
 
     /// Whether a file of the output folder exists and holds something.
     pub(super) fn has_file(&self, file: &str) -> bool {
-        fs::metadata(self.folder.join(file))
-            .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
+        fs::metadata(self.folder.join(file)).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
     }
 
     fn row_at(&self, place: &Place) -> Result<Row, OutputError> {
@@ -407,9 +345,8 @@ impl Index {
     /// A row's line without line feed, as it is to be in the finished manifest.
     fn line(&self, place: &Place) -> Result<Vec<u8>, OutputError> {
         let (file, path) = self.source(place.source);
-        let file = file
-            .as_ref()
-            .ok_or_else(|| OutputError::reading(&path, io::ErrorKind::NotFound.into()))?;
+        let file =
+            file.as_ref().ok_or_else(|| OutputError::reading(&path, io::ErrorKind::NotFound.into()))?;
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let line = read_line(&mut file, place.offset, place.length)
             .map_err(|error| OutputError::reading(&path, error))?;
@@ -436,9 +373,7 @@ fn read_line(file: &mut File, offset: u64, length: usize) -> io::Result<Vec<u8>>
 
 fn remove(path: &Path) -> Result<(), OutputError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(OutputError::writing(path, error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OutputError::writing(path, error)),
         _ => Ok(()),
     }
 }
@@ -462,12 +397,7 @@ impl ManifestWriter {
     /// A writer that goes on from what `resume` found. Nothing is written before the first row.
     pub fn new(resume: &Resume) -> Self {
         let index = Arc::clone(resume.index());
-        Self {
-            partial_end: index.partial_end,
-            index,
-            partial: None,
-            rows: HashMap::new(),
-        }
+        Self { partial_end: index.partial_end, index, partial: None, rows: HashMap::new() }
     }
 
     /// Adds the row of the input at `position` of this call. What an earlier run wrote for the same input by other
@@ -493,26 +423,20 @@ impl ManifestWriter {
             Some(former) => row.after(former),
             None => row,
         };
-        let text = serde_json::to_string(&row)
-            .map_err(|error| OutputError::writing(&path, error.into()))?;
+        let text = serde_json::to_string(&row).map_err(|error| OutputError::writing(&path, error.into()))?;
         let line = with_position(position, &text);
         let written = append_line(&mut partial, self.partial_end, line.as_bytes());
         self.partial = Some(partial);
         written.map_err(|error| OutputError::writing(&path, error))?;
 
-        self.rows.insert(
-            row.input,
-            (position, Some((self.partial_end, line.len() - 1))),
-        );
+        self.rows.insert(row.input, (position, Some((self.partial_end, line.len() - 1))));
         self.partial_end += line.len() as u64;
         Ok(())
     }
 
     /// Notes that nothing was to be done for the input at `position` of this call.
     pub fn keep(&mut self, position: u64, input: &str) {
-        self.rows
-            .entry(input.to_owned())
-            .or_insert((position, None));
+        self.rows.entry(input.to_owned()).or_insert((position, None));
     }
 
     /// Puts the merged manifest in place. When nothing was appended, now or by an unfinished run, the folder is left as
@@ -528,8 +452,7 @@ impl ManifestWriter {
             return Ok(());
         }
 
-        let mut entries: Vec<(Order, &str)> =
-            Vec::with_capacity(self.index.places.len() + self.rows.len());
+        let mut entries: Vec<(Order, &str)> = Vec::with_capacity(self.index.places.len() + self.rows.len());
         for (input, place) in &self.index.places {
             let order = match (place.order, self.rows.get(input)) {
                 (Order::Abandoned(_), Some(&(position, _))) => Order::Position(position),
@@ -541,9 +464,7 @@ impl ManifestWriter {
             .rows
             .iter()
             .filter(|(input, (_, line))| line.is_some() && !self.index.places.contains_key(*input));
-        entries.extend(
-            added.map(|(input, &(position, _))| (Order::Position(position), input.as_str())),
-        );
+        entries.extend(added.map(|(input, &(position, _))| (Order::Position(position), input.as_str())));
         entries.sort_unstable();
 
         let mut failure = None;
@@ -551,11 +472,7 @@ impl ManifestWriter {
         let written = atomic::write_with(&path, Durability::Power, |file| {
             let mut file = BufWriter::with_capacity(1 << 16, file);
             for (_, input) in entries {
-                let line = match (
-                    self.rows.get(input),
-                    partial.as_mut(),
-                    self.index.places.get(input),
-                ) {
+                let line = match (self.rows.get(input), partial.as_mut(), self.index.places.get(input)) {
                     (Some(&(_, Some((offset, length)))), Some(partial), _) => {
                         without_position(&read_line(partial, offset, length)?)
                     }
@@ -581,12 +498,8 @@ impl ManifestWriter {
     fn start(&self, path: &Path) -> Result<File, OutputError> {
         remove(&run_record::path(&self.index.folder))?;
         let open = || {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)?;
+            let mut file =
+                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
             file.set_len(self.partial_end)?;
             // A good last line may lack its line feed; blank lines do no harm.
             if self.partial_end > 0 && read_line(&mut file, self.partial_end - 1, 1)? != b"\n" {

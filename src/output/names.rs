@@ -29,9 +29,7 @@ fn text(name: &OsStr) -> String {
 pub(super) fn method_key(method: &str) -> Result<String, OutputError> {
     let usable = |letter: char| letter.is_ascii_alphanumeric() || "-_:.".contains(letter);
     if method.is_empty() || !method.chars().all(usable) {
-        return Err(OutputError::InvalidMethod {
-            method: method.to_owned(),
-        });
+        return Err(OutputError::InvalidMethod { method: method.to_owned() });
     }
     Ok(method.replace(':', "-"))
 }
@@ -41,9 +39,7 @@ pub(super) fn method_key(method: &str) -> Result<String, OutputError> {
 /// # Errors
 /// [`OutputError::EscapingName`] when the name is absolute, holds `..` or names no file.
 pub(super) fn relative_stem(name: &Path) -> Result<String, OutputError> {
-    let escaping = || OutputError::EscapingName {
-        name: path_text(name),
-    };
+    let escaping = || OutputError::EscapingName { name: path_text(name) };
     let mut parts = Vec::new();
     for component in name.components() {
         match component {
@@ -73,21 +69,9 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_folder_are_refused() {
-        for name in [
-            "",
-            ".",
-            "..",
-            "../a",
-            "a/../../b",
-            "a/..",
-            "/etc/passwd",
-            "a\0b",
-        ] {
+        for name in ["", ".", "..", "../a", "a/../../b", "a/..", "/etc/passwd", "a\0b"] {
             assert!(
-                matches!(
-                    relative_stem(Path::new(name)),
-                    Err(OutputError::EscapingName { .. })
-                ),
+                matches!(relative_stem(Path::new(name)), Err(OutputError::EscapingName { .. })),
                 "{name:?}"
             );
         }
@@ -97,24 +81,15 @@ mod tests {
 
     #[test]
     fn dots_of_the_stem_stay() {
-        assert_eq!(
-            file_name("a.b", "signal-linear", Format::Npy),
-            "a.b.signal-linear.npy"
-        );
+        assert_eq!(file_name("a.b", "signal-linear", Format::Npy), "a.b.signal-linear.npy");
         assert_eq!(file_name("a.b", "signal-linear", Format::Npz), "a.b.npz");
     }
 
     #[test]
     fn methods_become_parts_of_file_names() {
-        assert_eq!(
-            method_key("attribution:two-component").unwrap(),
-            "attribution-two-component"
-        );
+        assert_eq!(method_key("attribution:two-component").unwrap(), "attribution-two-component");
         for method in ["", "a/b", "a\\b", "a\0", "méthode"] {
-            assert!(
-                matches!(method_key(method), Err(OutputError::InvalidMethod { .. })),
-                "{method:?}"
-            );
+            assert!(matches!(method_key(method), Err(OutputError::InvalidMethod { .. })), "{method:?}");
         }
     }
 

@@ -14,21 +14,12 @@ use super::{Explanation, OutputError, Rendering};
 ///
 /// # Errors
 /// [`OutputError::Shape`] when the number of values does not fit.
-pub fn signal_picture(
-    values: &[f32],
-    height: usize,
-    width: usize,
-) -> Result<RgbImage, OutputError> {
+pub fn signal_picture(values: &[f32], height: usize, width: usize) -> Result<RgbImage, OutputError> {
     check_shape(values.len(), height, width)?;
     let largest = largest_magnitude(values.iter().map(|&value| f64::from(value)));
-    let level =
-        |value: f32| ((relative(f64::from(value), largest) / 2.0 + 0.5) * 255.0).round() as u8;
+    let level = |value: f32| ((relative(f64::from(value), largest) / 2.0 + 0.5) * 255.0).round() as u8;
     let [red, green, blue] = channels(values);
-    let pixels = red
-        .iter()
-        .zip(green)
-        .zip(blue)
-        .map(|((&r, &g), &b)| Rgb([level(r), level(g), level(b)]));
+    let pixels = red.iter().zip(green).zip(blue).map(|((&r, &g), &b)| Rgb([level(r), level(g), level(b)]));
     Ok(picture_of(pixels, height, width))
 }
 
@@ -50,12 +41,8 @@ pub fn heat_map_picture(
     check_gamma(gamma)?;
     let [red, green, blue] = channels(values);
     // In float64 the sum of three float32 values neither overflows nor loses subnormals.
-    let sums = || {
-        red.iter()
-            .zip(green)
-            .zip(blue)
-            .map(|((&r, &g), &b)| f64::from(r) + f64::from(g) + f64::from(b))
-    };
+    let sums =
+        || red.iter().zip(green).zip(blue).map(|((&r, &g), &b)| f64::from(r) + f64::from(g) + f64::from(b));
     let largest = largest_magnitude(sums());
     let pixels = sums().map(|sum| {
         let share = relative(sum, largest);
@@ -69,12 +56,7 @@ pub fn heat_map_picture(
 /// # Errors
 /// As in [`signal_picture`] and [`heat_map_picture`].
 pub fn picture(explanation: &Explanation, gamma: f64) -> Result<RgbImage, OutputError> {
-    let Explanation {
-        values,
-        height,
-        width,
-        ..
-    } = explanation;
+    let Explanation { values, height, width, .. } = explanation;
     match explanation.rendering {
         Rendering::Signal => signal_picture(values, *height, *width),
         Rendering::HeatMap => heat_map_picture(values, *height, *width, gamma),
@@ -84,24 +66,19 @@ pub fn picture(explanation: &Explanation, gamma: f64) -> Result<RgbImage, Output
 /// Encodes a picture as PNG. Fast compression: explanations hold too much fine detail for more effort to pay.
 pub(super) fn png(picture: &RgbImage) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
-        .write_image(
-            picture.as_raw(),
-            picture.width(),
-            picture.height(),
-            ExtendedColorType::Rgb8,
-        )?;
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive).write_image(
+        picture.as_raw(),
+        picture.width(),
+        picture.height(),
+        ExtendedColorType::Rgb8,
+    )?;
     Ok(bytes)
 }
 
 /// # Errors
 /// [`OutputError::InvalidGamma`] unless `gamma` is a finite number above 0.
 pub(super) fn check_gamma(gamma: f64) -> Result<(), OutputError> {
-    if gamma.is_finite() && gamma > 0.0 {
-        Ok(())
-    } else {
-        Err(OutputError::InvalidGamma { gamma })
-    }
+    if gamma.is_finite() && gamma > 0.0 { Ok(()) } else { Err(OutputError::InvalidGamma { gamma }) }
 }
 
 fn channels(values: &[f32]) -> [&[f32]; 3] {
@@ -112,10 +89,7 @@ fn channels(values: &[f32]) -> [&[f32]; 3] {
 
 /// The largest finite magnitude, 0 where there is none.
 fn largest_magnitude(values: impl Iterator<Item = f64>) -> f64 {
-    values
-        .map(f64::abs)
-        .filter(|magnitude| magnitude.is_finite())
-        .fold(0.0, f64::max)
+    values.map(f64::abs).filter(|magnitude| magnitude.is_finite()).fold(0.0, f64::max)
 }
 
 /// `value` in units of `largest`, in [−1, 1]. Float64 holds the quotient of any two float32 values without loss.
@@ -146,30 +120,17 @@ mod tests {
 
     /// Two pixels in a row: one value each for R, G, B of the first, then of the second.
     fn two_pixels(first: [f32; 3], second: [f32; 3]) -> [f32; 6] {
-        [
-            first[0], second[0], first[1], second[1], first[2], second[2],
-        ]
+        [first[0], second[0], first[1], second[1], first[2], second[2]]
     }
 
     #[test]
     fn signals_are_centred_on_grey_and_scaled_by_the_largest_magnitude() {
         for scale in [1.0, 1e38, 1e-40, f32::MIN_POSITIVE] {
-            let values = two_pixels(
-                [2.0 * scale, -2.0 * scale, 0.0],
-                [scale, -scale, 0.5 * scale],
-            );
+            let values = two_pixels([2.0 * scale, -2.0 * scale, 0.0], [scale, -scale, 0.5 * scale]);
             let picture = signal_picture(&values, 1, 2).unwrap();
-            assert_eq!(
-                picture.get_pixel(0, 0),
-                &Rgb([255, 0, 128]),
-                "scale {scale:e}"
-            );
+            assert_eq!(picture.get_pixel(0, 0), &Rgb([255, 0, 128]), "scale {scale:e}");
             // 255 · (0.75, 0.25, 0.625) = 191.25, 63.75, 159.375; 1e-40 is a subnormal of 17 bits, exact enough.
-            assert_eq!(
-                picture.get_pixel(1, 0),
-                &Rgb([191, 64, 159]),
-                "scale {scale:e}"
-            );
+            assert_eq!(picture.get_pixel(1, 0), &Rgb([191, 64, 159]), "scale {scale:e}");
         }
     }
 
@@ -198,26 +159,13 @@ mod tests {
     #[test]
     fn nothing_to_show_is_the_neutral_colour() {
         let zeros = [0.0; 6];
-        assert!(
-            signal_picture(&zeros, 2, 1)
-                .unwrap()
-                .pixels()
-                .all(|pixel| *pixel == GREY)
-        );
-        assert!(
-            heat_map_picture(&zeros, 2, 1, 0.5)
-                .unwrap()
-                .pixels()
-                .all(|pixel| *pixel == colour(0.0))
-        );
+        assert!(signal_picture(&zeros, 2, 1).unwrap().pixels().all(|pixel| *pixel == GREY));
+        assert!(heat_map_picture(&zeros, 2, 1, 0.5).unwrap().pixels().all(|pixel| *pixel == colour(0.0)));
     }
 
     #[test]
     fn values_that_are_not_finite_do_not_panic_nor_spoil_the_others() {
-        let values = two_pixels(
-            [f32::NAN, f32::INFINITY, f32::NEG_INFINITY],
-            [1.0, -1.0, 0.5],
-        );
+        let values = two_pixels([f32::NAN, f32::INFINITY, f32::NEG_INFINITY], [1.0, -1.0, 0.5]);
         let picture = signal_picture(&values, 1, 2).unwrap();
         assert_eq!(picture.get_pixel(0, 0), &Rgb([128, 255, 0]));
         assert_eq!(picture.get_pixel(1, 0), &Rgb([255, 0, 191]));
@@ -240,10 +188,7 @@ mod tests {
     fn wrong_sizes_and_gammas_are_refused() {
         for (values, height, width) in [(6, 1, 1), (0, 0, 0), (0, 0, 5), (3, usize::MAX, 2)] {
             let values = vec![0.0; values];
-            assert!(matches!(
-                signal_picture(&values, height, width),
-                Err(OutputError::Shape { .. })
-            ));
+            assert!(matches!(signal_picture(&values, height, width), Err(OutputError::Shape { .. })));
         }
         for gamma in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(

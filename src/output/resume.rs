@@ -21,7 +21,8 @@ use super::{Format, OutputError};
 /// Name of the file that holds the identity of a folder's outputs.
 pub const IDENTITY_FILE_NAME: &str = ".vggx-identity.json";
 
-/// What decides a run's outputs, by option; null means the same as no such option.
+/// What decides a run's outputs, by option. An option that only some methods depend on (patterns, a seed) is left out by
+/// a call without such methods, and then agrees with any value; null means the same as no such option.
 pub type Identity = Map<String, Value>;
 
 /// What an output folder already holds. It keeps other runs out of the folder until it and the
@@ -45,40 +46,39 @@ impl Resume {
     /// [`OutputError::Damaged`], [`OutputError::Read`], [`OutputError::Write`], [`OutputError::NoSpace`].
     pub fn open(folder: &Path, identity: &Identity, overwrite: bool) -> Result<Self, OutputError> {
         let path = folder.join(IDENTITY_FILE_NAME);
-        let mut text = serde_json::to_vec_pretty(identity)
-            .map_err(|error| OutputError::writing(&path, error.into()))?;
+        let mut text =
+            serde_json::to_vec_pretty(identity).map_err(|error| OutputError::writing(&path, error.into()))?;
         text.push(b'\n');
         // Compared as it would be read again: a number or text is then equal to its own stored form.
-        let current = parse(&text).map_err(|reason| OutputError::Damaged {
-            path: path.clone(),
-            reason,
-        })?;
+        let current = parse(&text).map_err(|reason| OutputError::Damaged { path: path.clone(), reason })?;
 
         let mut index = Index::open(folder)?;
         let former = read_identity(&path)?;
-        if former.as_ref() == Ok(&current) {
-            return Ok(Self {
-                index: Arc::new(index),
-                overwrite,
-            });
+        if let Ok(former) = &former
+            && agree(former, &current)
+        {
+            // Options that only one of the calls needs (patterns, a seed) join the record.
+            let mut joined = former.clone();
+            joined.extend(current.clone());
+            if joined != *former {
+                let mut text = serde_json::to_vec_pretty(&joined)
+                    .map_err(|error| OutputError::writing(&path, error.into()))?;
+                text.push(b'\n');
+                atomic::write(&path, &text, Durability::Power)?;
+            }
+            return Ok(Self { index: Arc::new(index), overwrite });
         }
         if index.holds_outputs() && !overwrite {
             return Err(match former {
                 Ok(former) => difference(folder, &former, &current),
-                Err(reason) => OutputError::UnknownIdentity {
-                    path: folder.to_path_buf(),
-                    reason,
-                },
+                Err(reason) => OutputError::UnknownIdentity { path: folder.to_path_buf(), reason },
             });
         }
         if !index.is_empty() {
             index.forget()?;
         }
         atomic::write(&path, &text, Durability::Power)?;
-        Ok(Self {
-            index: Arc::new(index),
-            overwrite,
-        })
+        Ok(Self { index: Arc::new(index), overwrite })
     }
 
     /// Those of `methods` that are still to be done for an input, in their order: all that are not listed, with a file
@@ -110,11 +110,7 @@ impl Resume {
             for &format in formats {
                 let file = file_name(&stem, &key, format);
                 if let Some(owner) = self.index.other_owner(&file, row.as_ref())? {
-                    return Err(OutputError::OwnedByOther {
-                        input: input.to_owned(),
-                        file,
-                        owner,
-                    });
+                    return Err(OutputError::OwnedByOther { input: input.to_owned(), file, owner });
                 }
                 let listed = output.is_some_and(|output| output.files.contains(&file));
                 done = done && listed && self.index.has_file(&file);
@@ -131,9 +127,7 @@ impl Resume {
     /// # Errors
     /// [`OutputError::Read`] and [`OutputError::Damaged`] when the manifest cannot be read any more.
     pub fn kept_methods(&self, input: &str) -> Result<Vec<String>, OutputError> {
-        Ok(self
-            .row(input)?
-            .map_or_else(Vec::new, |row| row.methods.into_keys().collect()))
+        Ok(self.row(input)?.map_or_else(Vec::new, |row| row.methods.into_keys().collect()))
     }
 
     /// What earlier runs noted of an input.
@@ -159,9 +153,7 @@ fn parse(text: &[u8]) -> Result<Identity, String> {
 /// The stored identity, or why there is none.
 fn read_identity(path: &Path) -> Result<Result<Identity, String>, OutputError> {
     match fs::read(path) {
-        Ok(text) => {
-            Ok(parse(&text).map_err(|reason| format!("{IDENTITY_FILE_NAME} is damaged: {reason}")))
-        }
+        Ok(text) => Ok(parse(&text).map_err(|reason| format!("{IDENTITY_FILE_NAME} is damaged: {reason}"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Ok(Err(format!("{IDENTITY_FILE_NAME} is missing")))
         }
@@ -169,20 +161,23 @@ fn read_identity(path: &Path) -> Result<Result<Identity, String>, OutputError> {
     }
 }
 
+/// Whether no option that both calls depend on differs.
+fn agree(former: &Identity, current: &Identity) -> bool {
+    current.iter().all(|(option, value)| former.get(option).is_none_or(|former| former == value))
+}
+
 /// The error that names the first option in which two identities differ.
 fn difference(folder: &Path, former: &Identity, current: &Identity) -> OutputError {
     let options: BTreeSet<&String> = former.keys().chain(current.keys()).collect();
     let option = options
         .into_iter()
-        .find(|&option| former.get(option) != current.get(option))
+        .find(|&option| match (former.get(option), current.get(option)) {
+            (Some(former), Some(current)) => former != current,
+            _ => false,
+        })
         .cloned();
     let option = option.unwrap_or_default();
     let value = |identity: &Identity| identity.get(&option).unwrap_or(&Value::Null).to_string();
     let (former, current) = (value(former), value(current));
-    OutputError::DifferentIdentity {
-        path: folder.to_path_buf(),
-        option,
-        former,
-        current,
-    }
+    OutputError::DifferentIdentity { path: folder.to_path_buf(), option, former, current }
 }

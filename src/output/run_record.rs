@@ -64,10 +64,7 @@ pub struct Times {
 impl Times {
     /// The times of a run from its start and duration.
     pub fn new(started: SystemTime, duration: Duration) -> Self {
-        Self {
-            started: rfc3339(started),
-            seconds: duration.as_secs_f64(),
-        }
+        Self { started: rfc3339(started), seconds: duration.as_secs_f64() }
     }
 }
 
@@ -78,8 +75,8 @@ impl RunRecord {
     /// [`OutputError::NoSpace`], [`OutputError::Write`].
     pub fn write(&self, folder: &Path) -> Result<(), OutputError> {
         let path = path(folder);
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|error| OutputError::writing(&path, error.into()))?;
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(|error| OutputError::writing(&path, error.into()))?;
         text.push(b'\n');
         atomic::write(&path, &text, Durability::Power)
     }
@@ -97,10 +94,7 @@ impl RunRecord {
         };
         match serde_json::from_slice(&bytes) {
             Ok(record) => Ok(Some(record)),
-            Err(error) => Err(OutputError::Damaged {
-                path,
-                reason: error.to_string(),
-            }),
+            Err(error) => Err(OutputError::Damaged { path, reason: error.to_string() }),
         }
     }
 }
@@ -112,16 +106,10 @@ pub(super) fn path(folder: &Path) -> PathBuf {
 
 /// A time in UTC to the second, as in RFC 3339. Times before 1970 are written as 1970's first second.
 pub fn rfc3339(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil_from_days(days);
-    let (hour, minute, second) = (
-        second_of_day / 3600,
-        second_of_day / 60 % 60,
-        second_of_day % 60,
-    );
+    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
@@ -130,16 +118,11 @@ pub fn rfc3339(time: SystemTime) -> String {
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }
@@ -161,10 +144,7 @@ mod tests {
             (1_767_225_600, "2026-01-01T00:00:00Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(
-                rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
-                text
-            );
+            assert_eq!(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
     }
 
@@ -192,25 +172,14 @@ mod tests {
         let record = RunRecord {
             version: "0.1.0".into(),
             options: serde_json::from_str(r#"{"gamma": 0.5, "method": ["patternnet"]}"#).unwrap(),
-            fingerprints: Fingerprints {
-                weights: Some("ab".into()),
-                patterns: None,
-            },
+            fingerprints: Fingerprints { weights: Some("ab".into()), patterns: None },
             device: "cpu".into(),
-            counts: Counts {
-                images: 3,
-                done: 1,
-                failed: 1,
-                kept: 1,
-            },
+            counts: Counts { images: 3, done: 1, failed: 1, kept: 1 },
             times: Times::new(SystemTime::UNIX_EPOCH, Duration::from_millis(1500)),
         };
         record.write(folder.path()).unwrap();
         assert_eq!(RunRecord::read(folder.path()).unwrap(), Some(record));
         fs::write(path(folder.path()), b"{").unwrap();
-        assert!(matches!(
-            RunRecord::read(folder.path()),
-            Err(OutputError::Damaged { .. })
-        ));
+        assert!(matches!(RunRecord::read(folder.path()), Err(OutputError::Damaged { .. })));
     }
 }

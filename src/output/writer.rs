@@ -39,22 +39,13 @@ impl Writer {
     ///
     /// # Errors
     /// [`OutputError::FolderNotWritable`], [`OutputError::NoSpace`], [`OutputError::InvalidGamma`].
-    pub fn create(
-        folder: impl Into<PathBuf>,
-        formats: &[Format],
-        gamma: f64,
-    ) -> Result<Self, OutputError> {
+    pub fn create(folder: impl Into<PathBuf>, formats: &[Format], gamma: f64) -> Result<Self, OutputError> {
         let folder = folder.into();
         check_gamma(gamma)?;
         fs::create_dir_all(&folder)
             .and_then(|()| atomic::probe(&folder))
             .map_err(|source| OutputError::preparing(&folder, source))?;
-        Ok(Self {
-            folder,
-            formats: formats.to_vec(),
-            gamma,
-            prepared: Mutex::default(),
-        })
+        Ok(Self { folder, formats: formats.to_vec(), gamma, prepared: Mutex::default() })
     }
 
     /// The output folder.
@@ -93,17 +84,10 @@ impl Writer {
             files.push(MethodFiles {
                 method: explanation.method.clone(),
                 scale_log2: explanation.scale_log2,
-                files: self
-                    .formats
-                    .iter()
-                    .map(|&format| file_name(&stem, &key, format))
-                    .collect(),
+                files: self.formats.iter().map(|&format| file_name(&stem, &key, format)).collect(),
             });
         }
-        let kept = kept
-            .iter()
-            .map(|method| method_key(method))
-            .collect::<Result<Vec<_>, _>>()?;
+        let kept = kept.iter().map(|method| method_key(method)).collect::<Result<Vec<_>, _>>()?;
         if explanations.is_empty() || self.formats.is_empty() {
             return Ok(files);
         }
@@ -115,10 +99,7 @@ impl Writer {
                 Format::Png => {
                     for explanation in explanations {
                         let file = file_name(&stem, &method_key(&explanation.method)?, format);
-                        self.put(
-                            &file,
-                            picture::png(&picture::picture(explanation, self.gamma)?),
-                        )?;
+                        self.put(&file, picture::png(&picture::picture(explanation, self.gamma)?))?;
                     }
                 }
                 Format::Npy => {
@@ -131,8 +112,7 @@ impl Writer {
                     self.put(&container, arrays::npz(&all))?;
                 }
                 Format::Safetensors => {
-                    let all =
-                        self.with_kept(&arrays, &kept, &container, arrays::read_safetensors)?;
+                    let all = self.with_kept(&arrays, &kept, &container, arrays::read_safetensors)?;
                     self.put(&container, arrays::safetensors(&all))?;
                 }
             }
@@ -144,10 +124,7 @@ impl Writer {
         let path = self.folder.join(file);
         match bytes {
             Ok(bytes) => atomic::write(&path, &bytes, Durability::Process),
-            Err(failure) => Err(OutputError::Encode {
-                path,
-                reason: failure.to_string(),
-            }),
+            Err(failure) => Err(OutputError::Encode { path, reason: failure.to_string() }),
         }
     }
 
@@ -165,10 +142,8 @@ impl Writer {
             return Ok(all);
         }
         let former = fs::read(&path).map_err(|source| OutputError::reading(&path, source))?;
-        let former = decode(&former, kept).map_err(|failure| OutputError::Damaged {
-            path: path.clone(),
-            reason: failure.to_string(),
-        })?;
+        let former = decode(&former, kept)
+            .map_err(|failure| OutputError::Damaged { path: path.clone(), reason: failure.to_string() })?;
         for (key, array) in former {
             all.entry(key).or_insert(array);
         }
@@ -184,36 +159,18 @@ impl Writer {
         }
         fs::create_dir_all(folder).map_err(|source| OutputError::writing(folder, source))?;
         atomic::remove_abandoned(folder);
-        self.prepared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(folder.to_path_buf());
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_path_buf());
         Ok(())
     }
 }
 
 fn arrays_of(explanations: &[Explanation]) -> Result<Arrays<'_>, OutputError> {
     let mut arrays = Arrays::new();
-    for Explanation {
-        method,
-        height,
-        width,
-        values,
-        scale_log2,
-        ..
-    } in explanations
-    {
+    for Explanation { method, height, width, values, scale_log2, .. } in explanations {
         check_shape(values.len(), *height, *width)?;
-        let array = Array {
-            height: *height,
-            width: *width,
-            values: values.into(),
-            scale_log2: *scale_log2,
-        };
+        let array = Array { height: *height, width: *width, values: values.into(), scale_log2: *scale_log2 };
         if arrays.insert(method_key(method)?, array).is_some() {
-            return Err(OutputError::RepeatedMethod {
-                method: method.clone(),
-            });
+            return Err(OutputError::RepeatedMethod { method: method.clone() });
         }
     }
     Ok(arrays)

@@ -21,7 +21,8 @@ pub enum Component {
 }
 
 impl Component {
-    const ALL: [Self; 3] = [Self::Positive, Self::Negative, Self::Linear];
+    /// All components, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::Positive, Self::Negative, Self::Linear];
 
     /// The suffix of the tensors' names: `positive`, `negative` or `linear`.
     pub fn name(self) -> &'static str {
@@ -167,15 +168,7 @@ impl Patterns {
             .network()
             .parametric()
             .map(|(_, layer)| {
-                let find = |component| {
-                    find(
-                        &file,
-                        weights,
-                        layer.name(),
-                        &layer.weight_shape(),
-                        component,
-                    )
-                };
+                let find = |component| find(&file, weights, layer.name(), &layer.weight_shape(), component);
                 let [positive, negative, linear] = Component::ALL.map(find);
                 Ok(LayerPatterns {
                     name: layer.name().to_owned(),
@@ -215,6 +208,15 @@ impl Patterns {
         Some(layer.stored(component)?.tensor(&self.file))
     }
 
+    /// A short name for exactly the patterns of this file, for records of runs; reads them all, on all cores.
+    pub fn digest(&self) -> String {
+        let tensors = self.layers.iter().flat_map(|layer| {
+            let held = layer.components.iter().flatten();
+            held.map(|stored| stored.tensor(&self.file))
+        });
+        Fingerprint::of(tensors).digest(&[])
+    }
+
     /// Which ȳ the two-component patterns were solved with, `global` or `regime`, where the file says so.
     pub fn centering(&self) -> Option<&str> {
         self.metadata("centering")
@@ -224,11 +226,7 @@ impl Patterns {
     /// its quotes.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         let text = self.file.metadata().get(key)?;
-        Some(
-            text.strip_prefix('"')
-                .and_then(|text| text.strip_suffix('"'))
-                .unwrap_or(text),
-        )
+        Some(text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text))
     }
 
     /// The fingerprint of the weights they were learnt for, as the file has it.
@@ -266,9 +264,7 @@ impl Patterns {
     /// Every tensor of the file must have been found: nothing is ignored.
     fn refuse_others(&self, weights: &Weights) -> Result<(), PatternError> {
         if self.file.names().next().is_none() {
-            return Err(PatternError::Empty {
-                path: self.file.path().to_owned(),
-            });
+            return Err(PatternError::Empty { path: self.file.path().to_owned() });
         }
         let found: std::collections::BTreeSet<&str> = self
             .layers
@@ -310,8 +306,7 @@ fn find(
             && expected.len() == 2
             && found.first() == expected.first()
             && found.get(1..).is_some_and(|rest| {
-                rest.iter()
-                    .try_fold(1usize, |product, extent| product.checked_mul(*extent))
+                rest.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent))
                     == expected.get(1).copied()
             });
         if found != expected && !flattened {
@@ -329,10 +324,8 @@ fn find(
 }
 
 fn check_fingerprint(path: &Path, text: &str, weights: &Weights) -> Result<(), PatternError> {
-    let stated = Fingerprint::parse(text).map_err(|problem| PatternError::Fingerprint {
-        path: path.to_owned(),
-        problem,
-    })?;
+    let stated = Fingerprint::parse(text)
+        .map_err(|problem| PatternError::Fingerprint { path: path.to_owned(), problem })?;
     match stated.difference(weights.fingerprint()) {
         None => Ok(()),
         Some(difference) => Err(PatternError::OtherWeights {

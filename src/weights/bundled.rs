@@ -36,17 +36,10 @@ pub fn searched() -> Vec<PathBuf> {
 }
 
 fn find(name: &str) -> Option<PathBuf> {
-    searched()
-        .into_iter()
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+    searched().into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-fn folders(
-    data: Option<PathBuf>,
-    working: Option<PathBuf>,
-    executable: Option<&Path>,
-) -> Vec<PathBuf> {
+fn folders(data: Option<PathBuf>, working: Option<PathBuf>, executable: Option<&Path>) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut add = |folder: PathBuf| {
         if !folders.contains(&folder) {
@@ -79,11 +72,8 @@ mod tests {
 
     #[test]
     fn folders_are_searched_in_the_documented_order() {
-        let found = folders(
-            Some("/data".into()),
-            Some("/current".into()),
-            Some(Path::new("/clone/target/release")),
-        );
+        let found =
+            folders(Some("/data".into()), Some("/current".into()), Some(Path::new("/clone/target/release")));
         let expected = [
             "/data",
             "/current/weights",
@@ -92,24 +82,15 @@ mod tests {
             "/clone/weights",
         ];
         assert_eq!(found[..expected.len()], expected.map(PathBuf::from));
-        assert_eq!(
-            found.last(),
-            Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("weights"))
-        );
+        assert_eq!(found.last(), Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("weights")));
     }
 
     #[test]
     fn folders_are_named_once_and_an_empty_variable_is_none() {
         let clone = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let found = folders(
-            Some(PathBuf::new()),
-            Some(clone.to_owned()),
-            Some(&clone.join("target/release")),
-        );
+        let found =
+            folders(Some(PathBuf::new()), Some(clone.to_owned()), Some(&clone.join("target/release")));
         assert_eq!(found[0], clone.join("weights"));
-        assert_eq!(
-            found.iter().filter(|folder| **folder == found[0]).count(),
-            1
-        );
+        assert_eq!(found.iter().filter(|folder| **folder == found[0]).count(), 1);
     }
 }

@@ -16,10 +16,7 @@ pub struct WeightError {
 
 impl WeightError {
     pub(crate) fn new(path: &Path, problem: WeightProblem) -> Self {
-        Self {
-            path: path.to_owned(),
-            problem,
-        }
+        Self { path: path.to_owned(), problem }
     }
 }
 
@@ -175,12 +172,7 @@ pub(crate) fn printable(text: &str) -> String {
         .flat_map(|character| {
             let escaped = character.is_control();
             let plain = (!escaped).then_some(character);
-            plain.into_iter().chain(
-                escaped
-                    .then(|| character.escape_default())
-                    .into_iter()
-                    .flatten(),
-            )
+            plain.into_iter().chain(escaped.then(|| character.escape_default()).into_iter().flatten())
         })
         .collect();
     if text.chars().nth(LONGEST).is_some() {

@@ -72,11 +72,7 @@ impl Fingerprint {
         let layers = weights
             .map(|weight| {
                 let (squares, projection) = sums(weight);
-                LayerFingerprint {
-                    shape: weight.shape().to_vec(),
-                    norm: squares.sqrt(),
-                    projection,
-                }
+                LayerFingerprint { shape: weight.shape().to_vec(), norm: squares.sqrt(), projection }
             })
             .collect();
         Self { layers }
@@ -102,14 +98,26 @@ impl Fingerprint {
         if let Some(layer) = document.layers.iter().position(|layer| layer.norm < 0.0) {
             return Err(FingerprintError::Norm { layer });
         }
-        Ok(Self {
-            layers: document.layers,
-        })
+        Ok(Self { layers: document.layers })
     }
 
     /// The text for a file's metadata. That of weights that are not finite cannot be parsed.
     pub fn to_text(&self) -> String {
         serde_json::json!({ "version": 1, "layers": self.layers }).to_string()
+    }
+
+    /// A short name for exactly these values and `more`, for records; unlike [`Fingerprint::matches`] it tells a
+    /// float16 copy from the original.
+    pub(crate) fn digest(&self, more: &[&[u8]]) -> String {
+        let text = self.to_text();
+        // FNV-1a: stable for ever, and nothing here is secret.
+        let hash = std::iter::once(text.as_bytes())
+            .chain(more.iter().copied())
+            .flatten()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
+        format!("{hash:016x}")
     }
 
     /// Layer by layer, in order.
@@ -126,34 +134,19 @@ impl Fingerprint {
     /// Why they do not match, or `None` if they do.
     pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         if self.layers.len() != other.layers.len() {
-            return Some(format!(
-                "{} and {} layers with weights",
-                self.layers.len(),
-                other.layers.len()
-            ));
+            return Some(format!("{} and {} layers with weights", self.layers.len(), other.layers.len()));
         }
-        self.layers
-            .iter()
-            .zip(&other.layers)
-            .enumerate()
-            .find_map(|(number, (left, right))| {
-                let reason = left.difference(right)?;
-                Some(format!(
-                    "layer {} of those with weights: {reason}",
-                    number + 1
-                ))
-            })
+        self.layers.iter().zip(&other.layers).enumerate().find_map(|(number, (left, right))| {
+            let reason = left.difference(right)?;
+            Some(format!("layer {} of those with weights: {reason}", number + 1))
+        })
     }
 }
 
 impl LayerFingerprint {
     fn difference(&self, other: &Self) -> Option<String> {
         if self.shape != other.shape {
-            return Some(format!(
-                "shapes {} and {}",
-                shape_text(&self.shape),
-                shape_text(&other.shape)
-            ));
+            return Some(format!("shapes {} and {}", shape_text(&self.shape), shape_text(&other.shape)));
         }
         let allowed = TOLERANCE * self.norm.max(other.norm);
         // Written so that a NaN is a difference.
@@ -186,9 +179,7 @@ fn sums(tensor: Tensor<'_>) -> (f64, f64) {
             },
         )
         .collect();
-    partial
-        .iter()
-        .fold((0.0, 0.0), |sum, piece| (sum.0 + piece.0, sum.1 + piece.1))
+    partial.iter().fold((0.0, 0.0), |sum, piece| (sum.0 + piece.0, sum.1 + piece.1))
 }
 
 /// `start` is a multiple of 64. Eight sums side by side let the loops vectorise.

@@ -71,12 +71,7 @@ impl Stored {
         shape: Vec<usize>,
     ) -> Option<Result<Self, WeightError>> {
         let entry = file.entry(name)?.clone();
-        Some(file.element(name, &entry).map(|element| Self {
-            name: name.to_owned(),
-            element,
-            shape,
-            entry,
-        }))
+        Some(file.element(name, &entry).map(|element| Self { name: name.to_owned(), element, shape, entry }))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -104,8 +99,8 @@ impl Weights {
         let file = TensorFile::open(path)?;
         let refuse = |problem| WeightError::new(path, problem);
         let plan = plan::recognise(&file).map_err(refuse)?;
-        let preprocessing = Preprocessing::resolve(file.metadata(), overrides)
-            .map_err(|error| refuse(error.into()))?;
+        let preprocessing =
+            Preprocessing::resolve(file.metadata(), overrides).map_err(|error| refuse(error.into()))?;
         let network = Network::new(plan.layers, preprocessing);
         let parameters = network
             .parametric()
@@ -117,12 +112,7 @@ impl Weights {
                 })
             })
             .collect::<Result<_, WeightError>>()?;
-        Ok(Self {
-            file,
-            network,
-            parameters,
-            fingerprint: OnceLock::new(),
-        })
+        Ok(Self { file, network, parameters, fingerprint: OnceLock::new() })
     }
 
     /// Checks every weight and bias, on all cores; reads the whole file.
@@ -159,9 +149,14 @@ impl Weights {
 
     /// Identifies the weights; the first call reads them all, on all cores.
     pub fn fingerprint(&self) -> &Fingerprint {
-        self.fingerprint.get_or_init(|| {
-            Fingerprint::of((0..self.parameters.len()).map(|layer| self.weight(layer)))
-        })
+        self.fingerprint
+            .get_or_init(|| Fingerprint::of((0..self.parameters.len()).map(|layer| self.weight(layer))))
+    }
+
+    /// A short name for exactly these weights and biases, for records of runs.
+    pub fn digest(&self) -> String {
+        let biases: Vec<&[u8]> = (0..self.parameters.len()).map(|layer| self.bias(layer).bytes()).collect();
+        self.fingerprint().digest(&biases)
     }
 
     /// The file they are in.
@@ -191,10 +186,6 @@ pub(crate) fn refuse_non_finite(file: &TensorFile, tensor: Tensor<'_>) -> Result
     tensor.read(index, &mut value);
     Err(WeightError::new(
         file.path(),
-        WeightProblem::NotFinite {
-            tensor: tensor.name().to_owned(),
-            index,
-            value: value[0],
-        },
+        WeightProblem::NotFinite { tensor: tensor.name().to_owned(), index, value: value[0] },
     ))
 }

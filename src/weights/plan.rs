@@ -29,17 +29,12 @@ enum Role {
 }
 
 /// timm's names for the dense layers, and torchvision's for the same layers.
-const TIMM: [(&str, &str); 3] = [
-    ("pre_logits.fc1", "classifier.0"),
-    ("pre_logits.fc2", "classifier.3"),
-    ("head.fc", "classifier.6"),
-];
+const TIMM: [(&str, &str); 3] =
+    [("pre_logits.fc1", "classifier.0"), ("pre_logits.fc2", "classifier.3"), ("head.fc", "classifier.6")];
 
 /// timm's name for a dense layer called `name` here.
 pub(crate) fn timm_name(name: &str) -> Option<&'static str> {
-    TIMM.iter()
-        .find(|(_, torchvision)| *torchvision == name)
-        .map(|(timm, _)| *timm)
+    TIMM.iter().find(|(_, torchvision)| *torchvision == name).map(|(timm, _)| *timm)
 }
 
 /// Reads the plan from the header. Every tensor must belong to a layer: nothing is ignored.
@@ -55,28 +50,19 @@ pub(super) fn recognise(file: &TensorFile) -> Result<Plan, WeightProblem> {
             Some(Role::Classifier(number)) => drop(classifier.insert(number, name)),
             Some(Role::Timm(number)) => drop(timm.insert(number, name)),
             None => {
-                return Err(unsupported(
-                    name,
-                    "it belongs to no layer of such a network",
-                ));
+                return Err(unsupported(name, "it belongs to no layer of such a network"));
             }
         }
     }
 
-    let mut plan = Plan {
-        layers: Vec::new(),
-        parameters: Vec::new(),
-    };
+    let mut plan = Plan { layers: Vec::new(), parameters: Vec::new() };
     let channels = plan.add_features(file, features.into_keys())?;
     match (classifier.first_key_value(), timm.first_key_value()) {
         (None, None) => {}
         (Some(_), None) => plan.add_classifier(file, classifier.into_keys(), channels)?,
         (None, Some(_)) => plan.add_timm_classifier(file, channels)?,
         (Some(_), Some((_, name))) => {
-            return Err(unsupported(
-                name,
-                "the file has a classifier with torchvision's names too",
-            ));
+            return Err(unsupported(name, "the file has a classifier with torchvision's names too"));
         }
     }
     check_architecture(file, &plan.layers)?;
@@ -120,19 +106,12 @@ impl Plan {
                 });
             };
             if (height, width) != (3, 3) {
-                return Err(unsupported(
-                    &weight,
-                    &format!("its kernel is {height}×{width} and not 3×3"),
-                ));
+                return Err(unsupported(&weight, &format!("its kernel is {height}×{width} and not 3×3")));
             }
             refuse_zero(&weight, shape)?;
             match previous {
                 None if inputs != 3 => {
-                    return Err(mismatch(
-                        &weight,
-                        shape,
-                        "3 input channels: [outputs, 3, 3, 3]",
-                    ));
+                    return Err(mismatch(&weight, shape, "3 input channels: [outputs, 3, 3, 3]"));
                 }
                 Some((before, channels)) if inputs != channels => {
                     return Err(mismatch(
@@ -146,17 +125,11 @@ impl Plan {
                 _ => {}
             }
             self.add_parameters(file, weight, &name, outputs)?;
-            self.layers.push(Layer::Convolution(Convolution {
-                name,
-                inputs,
-                outputs,
-            }));
+            self.layers.push(Layer::Convolution(Convolution { name, inputs, outputs }));
             previous = Some((number, outputs));
         }
         self.layers.push(Layer::MaxPool);
-        previous
-            .map(|(_, channels)| channels)
-            .ok_or_else(|| missing(file, "features.0.weight"))
+        previous.map(|(_, channels)| channels).ok_or_else(|| missing(file, "features.0.weight"))
     }
 
     fn add_classifier(
@@ -199,31 +172,20 @@ impl Plan {
                     return Err(mismatch(
                         &weight,
                         shape,
-                        &format!(
-                            "[outputs, {expected}], since classifier.{before} has {expected} outputs"
-                        ),
+                        &format!("[outputs, {expected}], since classifier.{before} has {expected} outputs"),
                     ));
                 }
                 Some(_) => {}
             }
             self.add_parameters(file, weight, &name, outputs)?;
-            self.layers.push(Layer::Dense(Dense {
-                name,
-                inputs,
-                outputs,
-                relu: numbers.peek().is_some(),
-            }));
+            self.layers.push(Layer::Dense(Dense { name, inputs, outputs, relu: numbers.peek().is_some() }));
             previous = Some((number, outputs));
         }
         Ok(())
     }
 
     /// timm writes the first two dense layers as convolutions over the whole grid; flattened they are torchvision's.
-    fn add_timm_classifier(
-        &mut self,
-        file: &TensorFile,
-        channels: usize,
-    ) -> Result<(), WeightProblem> {
+    fn add_timm_classifier(&mut self, file: &TensorFile, channels: usize) -> Result<(), WeightProblem> {
         let mut width = channels;
         for (number, (timm, torchvision)) in TIMM.iter().enumerate() {
             let weight = format!("{timm}.weight");
@@ -236,11 +198,8 @@ impl Plan {
                     return Err(mismatch(
                         &weight,
                         shape,
-                        [
-                            "[outputs, inputs, side, side]",
-                            "[outputs, inputs, 1, 1]",
-                            "[classes, inputs]",
-                        ][number],
+                        ["[outputs, inputs, side, side]", "[outputs, inputs, 1, 1]", "[classes, inputs]"]
+                            [number],
                     ));
                 }
             };
@@ -280,11 +239,7 @@ impl Plan {
         let bias = format!("{layer}.bias");
         let found = shape(file, &bias)?;
         if found != [outputs] {
-            return Err(mismatch(
-                &bias,
-                found,
-                &format!("[{outputs}], one for each output of {weight}"),
-            ));
+            return Err(mismatch(&bias, found, &format!("[{outputs}], one for each output of {weight}")));
         }
         self.parameters.push(Names { weight, bias });
         Ok(())
@@ -294,34 +249,25 @@ impl Plan {
 /// Says what is in the way where the names are those of a network that is known but not supported.
 fn refuse_other_networks(file: &TensorFile) -> Result<(), WeightProblem> {
     for name in file.names() {
-        if ["running_mean", "running_var", "num_batches_tracked"]
-            .iter()
-            .any(|suffix| name.ends_with(suffix))
+        if ["running_mean", "running_var", "num_batches_tracked"].iter().any(|suffix| name.ends_with(suffix))
         {
             return Err(unsupported(name, BATCH_NORM));
         }
-        if let Some(prefix) = name
-            .strip_suffix("features.0.weight")
-            .filter(|prefix| !prefix.is_empty())
-        {
+        if let Some(prefix) = name.strip_suffix("features.0.weight").filter(|prefix| !prefix.is_empty()) {
             return Err(unsupported(
                 name,
-                &format!(
-                    "names must start at features; remove the prefix {}",
-                    printable(prefix)
-                ),
+                &format!("names must start at features; remove the prefix {}", printable(prefix)),
             ));
         }
     }
     Ok(())
 }
 
-const BATCH_NORM: &str = "batch normalisation is not supported; use a network without it, or fold it into the convolutions";
+const BATCH_NORM: &str =
+    "batch normalisation is not supported; use a network without it, or fold it into the convolutions";
 
 fn role(name: &str) -> Option<Role> {
-    let layer = name
-        .strip_suffix(".weight")
-        .or_else(|| name.strip_suffix(".bias"))?;
+    let layer = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".bias"))?;
     if let Some(number) = TIMM.iter().position(|(timm, _)| *timm == layer) {
         return Some(Role::Timm(number));
     }
@@ -357,11 +303,7 @@ fn check_architecture(file: &TensorFile, layers: &[Layer]) -> Result<(), WeightP
     if blocks == expected {
         return Ok(());
     }
-    Err(WeightProblem::Architecture {
-        stated,
-        found: crate::network::recognise(layers).to_owned(),
-        blocks,
-    })
+    Err(WeightProblem::Architecture { stated, found: crate::network::recognise(layers).to_owned(), blocks })
 }
 
 fn shape<'a>(file: &'a TensorFile, tensor: &str) -> Result<&'a [usize], WeightProblem> {
@@ -395,16 +337,9 @@ fn missing(file: &TensorFile, tensor: &str) -> WeightProblem {
 }
 
 fn mismatch(tensor: &str, found: &[usize], expected: &str) -> WeightProblem {
-    WeightProblem::Shape {
-        tensor: tensor.to_owned(),
-        found: found.to_vec(),
-        expected: expected.to_owned(),
-    }
+    WeightProblem::Shape { tensor: tensor.to_owned(), found: found.to_vec(), expected: expected.to_owned() }
 }
 
 fn unsupported(tensor: &str, reason: &str) -> WeightProblem {
-    WeightProblem::Unsupported {
-        tensor: tensor.to_owned(),
-        reason: reason.to_owned(),
-    }
+    WeightProblem::Unsupported { tensor: tensor.to_owned(), reason: reason.to_owned() }
 }

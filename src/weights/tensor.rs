@@ -61,18 +61,8 @@ impl fmt::Debug for Tensor<'_> {
 
 impl<'a> Tensor<'a> {
     /// `data` holds exactly the product of `shape` elements, little-endian.
-    pub(crate) fn new(
-        name: &'a str,
-        element: ElementType,
-        shape: &'a [usize],
-        data: &'a [u8],
-    ) -> Self {
-        Self {
-            name,
-            element,
-            shape,
-            data,
-        }
+    pub(crate) fn new(name: &'a str, element: ElementType, shape: &'a [usize], data: &'a [u8]) -> Self {
+        Self { name, element, shape, data }
     }
 
     /// The name in the file.
@@ -147,10 +137,7 @@ impl<'a> Tensor<'a> {
         } else {
             self.data.par_chunks(piece).position_first(scan)
         }?;
-        self.data[found * piece..]
-            .chunks_exact(size)
-            .position(scan)
-            .map(|index| found * SCANNED + index)
+        self.data[found * piece..].chunks_exact(size).position(scan).map(|index| found * SCANNED + index)
     }
 }
 
@@ -174,17 +161,17 @@ where
 fn is_finite(element: ElementType, data: &[u8]) -> bool {
     let halves = |exponent: u16| {
         let (numbers, _) = data.as_chunks::<2>();
-        numbers.iter().fold(true, |finite, bytes| {
-            finite & (u16::from_le_bytes(*bytes) & exponent != exponent)
-        })
+        numbers
+            .iter()
+            .fold(true, |finite, bytes| finite & (u16::from_le_bytes(*bytes) & exponent != exponent))
     };
     match element {
         ElementType::F32 => {
             let exponent = 0x7f80_0000;
             let (numbers, _) = data.as_chunks::<4>();
-            numbers.iter().fold(true, |finite, bytes| {
-                finite & (u32::from_le_bytes(*bytes) & exponent != exponent)
-            })
+            numbers
+                .iter()
+                .fold(true, |finite, bytes| finite & (u32::from_le_bytes(*bytes) & exponent != exponent))
         }
         ElementType::F16 => halves(0x7c00),
         ElementType::Bf16 => halves(0x7f80),

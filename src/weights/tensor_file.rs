@@ -128,10 +128,7 @@ impl TensorFile {
     /// When its elements are not F32, F16 or BF16.
     pub fn tensor(&self, name: &str) -> Option<Result<Tensor<'_>, WeightError>> {
         let (name, entry) = self.entries.get_key_value(name)?;
-        Some(
-            self.element(name, entry)
-                .map(|element| self.view(name, element, &entry.shape, entry)),
-        )
+        Some(self.element(name, entry).map(|element| self.view(name, element, &entry.shape, entry)))
     }
 
     /// Bytes of tensors: the size of the file without its header.
@@ -150,10 +147,7 @@ impl TensorFile {
             Dtype::BF16 => Ok(ElementType::Bf16),
             other => Err(WeightError::new(
                 &self.path,
-                WeightProblem::ElementType {
-                    tensor: name.to_owned(),
-                    found: other.to_string(),
-                },
+                WeightProblem::ElementType { tensor: name.to_owned(), found: other.to_string() },
             )),
         }
     }
@@ -202,29 +196,19 @@ fn io_problem(error: io::Error) -> WeightProblem {
 /// The JSON text of the header and where the data start.
 fn header<'a>(file: &'a [u8], path: &Path) -> Result<(&'a [u8], usize), WeightProblem> {
     let Some((prefix, rest)) = file.split_first_chunk::<PREFIX>() else {
-        return Err(WeightProblem::TooShort {
-            bytes: file.len() as u64,
-        });
+        return Err(WeightProblem::TooShort { bytes: file.len() as u64 });
     };
     let bytes = u64::from_le_bytes(*prefix);
     if bytes > LONGEST_HEADER {
-        return Err(
-            other_format(file, path).unwrap_or(WeightProblem::HeaderTooLarge {
-                bytes,
-                limit: LONGEST_HEADER,
-            }),
-        );
+        return Err(other_format(file, path)
+            .unwrap_or(WeightProblem::HeaderTooLarge { bytes, limit: LONGEST_HEADER }));
     }
     // At most 10⁸, so it fits a usize of 32 bits too.
     let length = bytes as usize;
     match rest.get(..length) {
         Some(header) => Ok((header, PREFIX + length)),
-        None => Err(
-            other_format(file, path).unwrap_or(WeightProblem::HeaderTruncated {
-                bytes,
-                available: rest.len() as u64,
-            }),
-        ),
+        None => Err(other_format(file, path)
+            .unwrap_or(WeightProblem::HeaderTruncated { bytes, available: rest.len() as u64 })),
     }
 }
 
@@ -244,10 +228,7 @@ fn other_format(file: &[u8], path: &Path) -> Option<WeightProblem> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     let (found, remedy) = if file.starts_with(b"PK\x03\x04") {
         match extension {
-            Some("npz") => (
-                "a NumPy archive (.npz)",
-                "save its arrays with safetensors.numpy.save_file",
-            ),
+            Some("npz") => ("a NumPy archive (.npz)", "save its arrays with safetensors.numpy.save_file"),
             Some("keras") => (
                 "a Keras archive (.keras)",
                 "use weights saved as safetensors, such as torchvision's or timm's",
@@ -257,15 +238,9 @@ fn other_format(file: &[u8], path: &Path) -> Option<WeightProblem> {
     } else if file.starts_with(&[0x80, 0x02]) {
         ("an old PyTorch file (.pth, a pickle)", PYTORCH)
     } else if file.starts_with(b"\x89HDF\r\n\x1a\n") {
-        (
-            "an HDF5 file (.h5)",
-            "use weights saved as safetensors, such as torchvision's or timm's",
-        )
+        ("an HDF5 file (.h5)", "use weights saved as safetensors, such as torchvision's or timm's")
     } else if extension == Some("onnx") {
-        (
-            "an ONNX file",
-            "use weights saved as safetensors, such as torchvision's or timm's",
-        )
+        ("an ONNX file", "use weights saved as safetensors, such as torchvision's or timm's")
     } else {
         return None;
     };

@@ -58,10 +58,7 @@ pub fn write_tensors(
 /// The length of the JSON text, and the text.
 fn header(metadata: &BTreeMap<String, String>, tensors: &[NewTensor<'_>]) -> io::Result<Vec<u8>> {
     let refuse = |tensor: &NewTensor<'_>, reason: &str| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("tensor {}: {reason}", tensor.name),
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, format!("tensor {}: {reason}", tensor.name))
     };
     let mut entries = serde_json::Map::new();
     if !metadata.is_empty() {
@@ -69,17 +66,10 @@ fn header(metadata: &BTreeMap<String, String>, tensors: &[NewTensor<'_>]) -> io:
     }
     let mut start = 0;
     for tensor in tensors {
-        let expected = tensor
-            .shape
-            .iter()
-            .try_fold(tensor.element.size(), |bytes, extent| {
-                bytes.checked_mul(*extent)
-            });
+        let expected =
+            tensor.shape.iter().try_fold(tensor.element.size(), |bytes, extent| bytes.checked_mul(*extent));
         if expected != Some(tensor.bytes.len()) {
-            return Err(refuse(
-                tensor,
-                "its bytes are not those of its shape and type",
-            ));
+            return Err(refuse(tensor, "its bytes are not those of its shape and type"));
         }
         let end = start + tensor.bytes.len();
         let entry = serde_json::json!({

@@ -22,11 +22,7 @@ pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
     let (length_a, length_b) = (norm(a), norm(b));
     match (length_a == 0.0, length_b == 0.0) {
         (true, true) => 1.0,
-        (false, false) => a
-            .iter()
-            .zip(b)
-            .map(|(x, y)| (x / length_a) * (y / length_b))
-            .sum(),
+        (false, false) => a.iter().zip(b).map(|(x, y)| (x / length_a) * (y / length_b)).sum(),
         _ => 0.0,
     }
 }
@@ -85,10 +81,6 @@ fn disagreement(margins: &[f64], of: usize, layer: &[f64]) -> Disagreement {
     Disagreement {
         count: margins.len(),
         of,
-        worst_margin: if worst == 0.0 {
-            0.0
-        } else {
-            worst / root_mean_square
-        },
+        worst_margin: if worst == 0.0 { 0.0 } else { worst / root_mean_square },
     }
 }

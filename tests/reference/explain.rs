@@ -52,29 +52,13 @@ impl ReferenceNetwork {
             };
             assert_eq!(relevance.len(), traced.output.len());
             relevance = match layer {
-                ReferenceLayer::Convolution {
-                    inputs,
-                    outputs,
-                    weight,
-                    ..
-                } => {
+                ReferenceLayer::Convolution { inputs, outputs, weight, .. } => {
                     let operator = operators.next().expect("counted above");
                     assert_eq!(operator.len(), weight.len(), "operator of layer {index}");
                     apply_gate(&mut relevance, &traced.mask, gate);
-                    convolve_back(
-                        &relevance,
-                        [*outputs, input_shape[1], input_shape[2]],
-                        *inputs,
-                        operator,
-                    )
+                    convolve_back(&relevance, [*outputs, input_shape[1], input_shape[2]], *inputs, operator)
                 }
-                ReferenceLayer::Dense {
-                    inputs,
-                    outputs,
-                    weight,
-                    relu,
-                    ..
-                } => {
+                ReferenceLayer::Dense { inputs, outputs, weight, relu, .. } => {
                     let operator = operators.next().expect("counted above");
                     assert_eq!(operator.len(), weight.len(), "operator of layer {index}");
                     if *relu {
@@ -130,38 +114,26 @@ fn apply_gate(relevance: &mut [f64], mask: &[bool], gate: ReferenceGate) {
 }
 
 /// `back[i, y, x] = Σ operator[o, i, ky, kx] · relevance[o, y + 1 − ky, x + 1 − kx]`; `shape` is that of `relevance`.
-fn convolve_back(
-    relevance: &[f64],
-    shape: [usize; 3],
-    inputs: usize,
-    operator: &[f64],
-) -> Vec<f64> {
+fn convolve_back(relevance: &[f64], shape: [usize; 3], inputs: usize, operator: &[f64]) -> Vec<f64> {
     let [outputs, height, width] = shape;
     let padded = pad(relevance, shape);
     let mut back = vec![0.0; inputs * height * width];
-    back.par_chunks_mut((height * width).max(1))
-        .enumerate()
-        .for_each(|(i, plane)| {
-            for y in 0..height {
-                let row = &mut plane[y * width..(y + 1) * width];
-                for o in 0..outputs {
-                    let kernel = &operator[(o * inputs + i) * 9..][..9];
-                    // Row y + 1 − ky lies at y + 2 − ky of the padded plane, so the kernel turns by 180 degrees.
-                    let rows = [0, 1, 2].map(|v| padded_row(&padded, shape, o, y + v));
-                    let taps = [8, 7, 6, 5, 4, 3, 2, 1, 0].map(|k| kernel[k]);
-                    add_row(row, rows, taps);
-                }
+    back.par_chunks_mut((height * width).max(1)).enumerate().for_each(|(i, plane)| {
+        for y in 0..height {
+            let row = &mut plane[y * width..(y + 1) * width];
+            for o in 0..outputs {
+                let kernel = &operator[(o * inputs + i) * 9..][..9];
+                // Row y + 1 − ky lies at y + 2 − ky of the padded plane, so the kernel turns by 180 degrees.
+                let rows = [0, 1, 2].map(|v| padded_row(&padded, shape, o, y + v));
+                let taps = [8, 7, 6, 5, 4, 3, 2, 1, 0].map(|k| kernel[k]);
+                add_row(row, rows, taps);
             }
-        });
+        }
+    });
     back
 }
 
-fn max_pool_back(
-    relevance: &[f64],
-    pooled: [usize; 3],
-    argmax: &[u8],
-    unpooled: [usize; 3],
-) -> Vec<f64> {
+fn max_pool_back(relevance: &[f64], pooled: [usize; 3], argmax: &[u8], unpooled: [usize; 3]) -> Vec<f64> {
     let [channels, rows, columns] = pooled;
     let mut back = vec![0.0; unpooled.iter().product()];
     for c in 0..channels {
@@ -183,8 +155,7 @@ fn adaptive_average_pool_back(relevance: &[f64], side: usize, unpooled: [usize; 
             for x in 0..side {
                 let rows = adaptive_window(y, side, height);
                 let columns = adaptive_window(x, side, width);
-                let share =
-                    relevance[(c * side + y) * side + x] / (rows.len() * columns.len()) as f64;
+                let share = relevance[(c * side + y) * side + x] / (rows.len() * columns.len()) as f64;
                 for v in rows {
                     for u in columns.clone() {
                         back[(c * height + v) * width + u] += share;

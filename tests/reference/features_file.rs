@@ -33,12 +33,7 @@ pub fn features_from_safetensors(bytes: &[u8]) -> ReferenceNetwork {
     let mut numbers: Vec<usize> = file
         .names()
         .iter()
-        .filter_map(|name| {
-            name.strip_prefix("features.")?
-                .strip_suffix(".weight")?
-                .parse()
-                .ok()
-        })
+        .filter_map(|name| name.strip_prefix("features.")?.strip_suffix(".weight")?.parse().ok())
         .collect();
     numbers.sort_unstable();
     assert!(!numbers.is_empty(), "no features.<n>.weight");
@@ -47,12 +42,7 @@ pub fn features_from_safetensors(bytes: &[u8]) -> ReferenceNetwork {
         let (shape, weight) = read(&file, &format!("features.{number}.weight"));
         let (_, bias) = read(&file, &format!("features.{number}.bias"));
         assert_eq!(shape[2..], [3, 3], "kernel of features.{number}");
-        layers.push(ReferenceLayer::Convolution {
-            outputs: shape[0],
-            inputs: shape[1],
-            weight,
-            bias,
-        });
+        layers.push(ReferenceLayer::Convolution { outputs: shape[0], inputs: shape[1], weight, bias });
         match numbers.get(position + 1) {
             Some(next) if next - number == 2 => {}
             Some(next) => {
@@ -73,11 +63,9 @@ fn read(file: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f64>) {
             .chunks_exact(4)
             .map(|b| f16::from_f32(f32::from_le_bytes([b[0], b[1], b[2], b[3]])).to_f64())
             .collect(),
-        Dtype::F16 => tensor
-            .data()
-            .chunks_exact(2)
-            .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f64())
-            .collect(),
+        Dtype::F16 => {
+            tensor.data().chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f64()).collect()
+        }
         other => panic!("{name} is {other:?}"),
     };
     (tensor.shape().to_vec(), values)

@@ -70,28 +70,17 @@ impl ReferenceNetwork {
             Some(ReferenceLayer::MaxPool) => {
                 let [channels, rows, columns] = last.shape;
                 let area = rows * columns;
-                (0..channels)
-                    .map(|c| last.output[c * area..(c + 1) * area].iter().sum())
-                    .collect()
+                (0..channels).map(|c| last.output[c * area..(c + 1) * area].iter().sum()).collect()
             }
             _ => panic!("a network ends with a dense layer or, headless, with a max-pool"),
         };
-        Trace {
-            image_shape,
-            layers,
-            responses,
-        }
+        Trace { image_shape, layers, responses }
     }
 }
 
 fn run_layer(layer: &ReferenceLayer, input: &[f64], shape: [usize; 3]) -> LayerTrace {
     match layer {
-        ReferenceLayer::Convolution {
-            inputs,
-            outputs,
-            weight,
-            bias,
-        } => {
+        ReferenceLayer::Convolution { inputs, outputs, weight, bias } => {
             assert_eq!(shape[0], *inputs, "input channels of a convolution");
             assert_eq!(weight.len(), outputs * inputs * 9, "convolution weight");
             assert_eq!(bias.len(), *outputs, "convolution bias");
@@ -100,13 +89,7 @@ fn run_layer(layer: &ReferenceLayer, input: &[f64], shape: [usize; 3]) -> LayerT
         }
         ReferenceLayer::MaxPool => max_pool(input, shape),
         ReferenceLayer::AdaptiveAveragePool { side } => adaptive_average_pool(input, shape, *side),
-        ReferenceLayer::Dense {
-            inputs,
-            outputs,
-            weight,
-            bias,
-            relu,
-        } => {
+        ReferenceLayer::Dense { inputs, outputs, weight, bias, relu } => {
             assert_eq!(input.len(), *inputs, "inputs of a dense layer");
             assert_eq!(weight.len(), outputs * inputs, "dense weight");
             assert_eq!(bias.len(), *outputs, "dense bias");
@@ -134,38 +117,26 @@ fn run_layer(layer: &ReferenceLayer, input: &[f64], shape: [usize; 3]) -> LayerT
 
 fn rectified(pre_activation: Vec<f64>, shape: [usize; 3]) -> LayerTrace {
     let mask: Vec<bool> = pre_activation.iter().map(|&z| z > 0.0).collect();
-    let output = pre_activation
-        .iter()
-        .map(|&z| if z > 0.0 { z } else { 0.0 })
-        .collect();
-    LayerTrace {
-        shape,
-        pre_activation,
-        output,
-        mask,
-        argmax: Vec::new(),
-    }
+    let output = pre_activation.iter().map(|&z| if z > 0.0 { z } else { 0.0 }).collect();
+    LayerTrace { shape, pre_activation, output, mask, argmax: Vec::new() }
 }
 
 fn convolve(input: &[f64], shape: [usize; 3], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let [inputs, height, width] = shape;
     let padded = pad(input, shape);
     let mut output = vec![0.0; bias.len() * height * width];
-    output
-        .par_chunks_mut((height * width).max(1))
-        .enumerate()
-        .for_each(|(o, plane)| {
-            for y in 0..height {
-                let row = &mut plane[y * width..(y + 1) * width];
-                row.fill(bias[o]);
-                for i in 0..inputs {
-                    let kernel = &weight[(o * inputs + i) * 9..][..9];
-                    let rows = [0, 1, 2].map(|ky| padded_row(&padded, shape, i, y + ky));
-                    let taps = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|k| kernel[k]);
-                    add_row(row, rows, taps);
-                }
+    output.par_chunks_mut((height * width).max(1)).enumerate().for_each(|(o, plane)| {
+        for y in 0..height {
+            let row = &mut plane[y * width..(y + 1) * width];
+            row.fill(bias[o]);
+            for i in 0..inputs {
+                let kernel = &weight[(o * inputs + i) * 9..][..9];
+                let rows = [0, 1, 2].map(|ky| padded_row(&padded, shape, i, y + ky));
+                let taps = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|k| kernel[k]);
+                add_row(row, rows, taps);
             }
-        });
+        }
+    });
     output
 }
 
@@ -242,13 +213,7 @@ fn max_pool(input: &[f64], shape: [usize; 3]) -> LayerTrace {
 }
 
 /// Where in the unpooled map `place` (2·row + column) of a pooling window lies.
-pub(super) fn pooled_source(
-    unpooled: [usize; 3],
-    channel: usize,
-    y: usize,
-    x: usize,
-    place: u8,
-) -> usize {
+pub(super) fn pooled_source(unpooled: [usize; 3], channel: usize, y: usize, x: usize, place: u8) -> usize {
     let [_, height, width] = unpooled;
     let place = usize::from(place);
     (channel * height + 2 * y + place / 2) * width + 2 * x + place % 2

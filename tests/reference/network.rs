@@ -4,24 +4,13 @@
 #[derive(Clone, Debug)]
 pub enum ReferenceLayer {
     /// `weight` is `[outputs, inputs, 3, 3]`, `bias` is `[outputs]`.
-    Convolution {
-        inputs: usize,
-        outputs: usize,
-        weight: Vec<f64>,
-        bias: Vec<f64>,
-    },
+    Convolution { inputs: usize, outputs: usize, weight: Vec<f64>, bias: Vec<f64> },
     /// 2×2, stride 2; an odd extent loses its last row or column.
     MaxPool,
     /// torch's adaptive average pool to `side` × `side`; its windows may overlap.
     AdaptiveAveragePool { side: usize },
     /// `weight` is `[outputs, inputs]`, `bias` is `[outputs]`; `relu` says whether a ReLU follows.
-    Dense {
-        inputs: usize,
-        outputs: usize,
-        weight: Vec<f64>,
-        bias: Vec<f64>,
-        relu: bool,
-    },
+    Dense { inputs: usize, outputs: usize, weight: Vec<f64>, bias: Vec<f64>, relu: bool },
 }
 
 /// A network with a classifier ends with a dense layer, a headless one with a max-pool.
@@ -53,20 +42,12 @@ impl ReferenceNetwork {
         self.layers
             .iter()
             .filter_map(|layer| match layer {
-                ReferenceLayer::Convolution {
-                    outputs, weight, ..
-                }
-                | ReferenceLayer::Dense {
-                    outputs, weight, ..
-                } => Some((*outputs, weight)),
+                ReferenceLayer::Convolution { outputs, weight, .. }
+                | ReferenceLayer::Dense { outputs, weight, .. } => Some((*outputs, weight)),
                 ReferenceLayer::MaxPool | ReferenceLayer::AdaptiveAveragePool { .. } => None,
             })
             .enumerate()
-            .map(|(index, (outputs, weight))| ParametricLayer {
-                index,
-                outputs,
-                weight,
-            })
+            .map(|(index, (outputs, weight))| ParametricLayer { index, outputs, weight })
             .collect()
     }
 
@@ -74,10 +55,7 @@ impl ReferenceNetwork {
     ///
     /// The operator of the gradient, deconvnet and guided backprop is `|layer| layer.weight.to_vec()`; that of
     /// PatternNet is the stored pattern, `|layer| patterns[layer.index].clone()`; `operators.rs` has the others.
-    pub fn operators(
-        &self,
-        operator: impl FnMut(ParametricLayer<'_>) -> Vec<f64>,
-    ) -> Vec<Vec<f64>> {
+    pub fn operators(&self, operator: impl FnMut(ParametricLayer<'_>) -> Vec<f64>) -> Vec<Vec<f64>> {
         self.parametric_layers().into_iter().map(operator).collect()
     }
 }

@@ -5,12 +5,7 @@ use super::network::ParametricLayer;
 /// w⊙a: PatternAttribution and the attributions of every other estimator that has a pattern.
 pub fn pattern_attribution(layer: ParametricLayer<'_>, pattern: &[f64]) -> Vec<f64> {
     assert_eq!(layer.weight.len(), pattern.len(), "pattern");
-    layer
-        .weight
-        .iter()
-        .zip(pattern)
-        .map(|(w, a)| w * a)
-        .collect()
+    layer.weight.iter().zip(pattern).map(|(w, a)| w * a).collect()
 }
 
 /// w/(wᵀw) for each neuron; a neuron without weights has no direction and gets 0.

@@ -35,9 +35,7 @@ impl Random {
 
     /// `count` normal values with a standard deviation, each exactly a float32.
     pub fn normals(&mut self, count: usize, deviation: f64) -> Vec<f64> {
-        (0..count)
-            .map(|_| f64::from((self.normal() * deviation) as f32))
-            .collect()
+        (0..count).map(|_| f64::from((self.normal() * deviation) as f32)).collect()
     }
 }
 

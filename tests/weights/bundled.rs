@@ -32,10 +32,9 @@ fn the_bundled_network_is_vgg16_without_a_classifier() {
 
 #[test]
 fn the_bundled_patterns_are_those_of_the_bundled_network() {
-    let (Some(path), Some(weights)) = (
-        support::bundled(bundled::PATTERNS),
-        support::bundled(bundled::WEIGHTS),
-    ) else {
+    let (Some(path), Some(weights)) =
+        (support::bundled(bundled::PATTERNS), support::bundled(bundled::WEIGHTS))
+    else {
         return;
     };
     let weights = open(&weights).unwrap();
@@ -44,8 +43,7 @@ fn the_bundled_patterns_are_those_of_the_bundled_network() {
     assert_eq!(patterns.metadata("images"), Some("168"));
     assert!(patterns.fingerprint_text().is_some());
     assert_eq!(patterns.tensors(Component::Positive).unwrap().len(), 13);
-    let positions: serde_json::Value =
-        serde_json::from_str(patterns.metadata("positions").unwrap()).unwrap();
+    let positions: serde_json::Value = serde_json::from_str(patterns.metadata("positions").unwrap()).unwrap();
     assert_eq!(positions["features.0"], 168 * 224 * 224);
     assert_eq!(positions["features.28"], 168 * 14 * 14);
 }
@@ -64,43 +62,30 @@ fn the_shared_data_open_and_the_bundled_files_are_their_rounded_copies() {
     assert_eq!(original.network().preprocessing, CAFFE);
     let original_patterns = Patterns::open(&original_patterns, &original).unwrap();
     let positive = original_patterns.tensors(Component::Positive).unwrap();
-    assert_eq!(
-        original_patterns.tensors(Component::Linear).unwrap().len(),
-        13
-    );
+    assert_eq!(original_patterns.tensors(Component::Linear).unwrap().len(), 13);
     assert!(original_patterns.tensors(Component::Negative).is_err());
 
-    let (Some(rounded), Some(patterns)) = (
-        support::bundled(bundled::WEIGHTS),
-        support::bundled(bundled::PATTERNS),
-    ) else {
+    let (Some(rounded), Some(patterns)) =
+        (support::bundled(bundled::WEIGHTS), support::bundled(bundled::PATTERNS))
+    else {
         return;
     };
     let rounded = open(&rounded).unwrap();
     assert!(rounded.fingerprint().matches(original.fingerprint()));
     for layer in 0..13 {
-        for (rounded, original) in [
-            (rounded.weight(layer), original.weight(layer)),
-            (rounded.bias(layer), original.bias(layer)),
-        ] {
+        for (rounded, original) in
+            [(rounded.weight(layer), original.weight(layer)), (rounded.bias(layer), original.bias(layer))]
+        {
             assert_eq!(rounded.element(), ElementType::F16);
             assert_eq!(rounded.name(), original.name());
-            let expected: Vec<f32> = original
-                .to_vec()
-                .into_iter()
-                .map(|value| f16::from_f32(value).to_f32())
-                .collect();
+            let expected: Vec<f32> =
+                original.to_vec().into_iter().map(|value| f16::from_f32(value).to_f32()).collect();
             assert!(rounded.to_vec() == expected, "{rounded:?}");
         }
     }
     // The bundled patterns are for the float32 original too.
     let patterns = Patterns::open(&patterns, &original).unwrap();
-    for (bundled, original) in patterns
-        .tensors(Component::Positive)
-        .unwrap()
-        .iter()
-        .zip(positive)
-    {
+    for (bundled, original) in patterns.tensors(Component::Positive).unwrap().iter().zip(positive) {
         assert!(bundled.bytes() == original.bytes(), "{bundled:?}");
     }
 }

@@ -8,10 +8,7 @@ use crate::support::{Model, Random, open};
 
 fn fingerprint(model: &Model, dtype: Dtype) -> Fingerprint {
     let folder = tempfile::tempdir().unwrap();
-    open(&model.save(folder.path(), "model", dtype))
-        .unwrap()
-        .fingerprint()
-        .clone()
+    open(&model.save(folder.path(), "model", dtype)).unwrap().fingerprint().clone()
 }
 
 /// The documented formula, one element after another.
@@ -26,11 +23,7 @@ fn documented(values: &[f32]) -> (f64, f64) {
             mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             bits = mixed ^ (mixed >> 31);
         }
-        let sign = if bits >> (index % 64) & 1 == 1 {
-            -1.0
-        } else {
-            1.0
-        };
+        let sign = if bits >> (index % 64) & 1 == 1 { -1.0 } else { 1.0 };
         projection += sign * f64::from(*value);
         squares += f64::from(*value).powi(2);
     }
@@ -42,11 +35,7 @@ fn the_documented_formula_gives_the_same_numbers() {
     // 81,000 weights are more than one piece of work, and not a multiple of 64.
     let model = Model::vgg(&[vec![100, 90]], 1, &[7], 3);
     let found = fingerprint(&model, Dtype::F32);
-    let names = [
-        "features.0.weight",
-        "features.2.weight",
-        "classifier.0.weight",
-    ];
+    let names = ["features.0.weight", "features.2.weight", "classifier.0.weight"];
     assert_eq!(found.layers().len(), names.len());
     for (layer, name) in found.layers().iter().zip(names) {
         let (shape, values) = &model.tensors[name];
@@ -54,10 +43,7 @@ fn the_documented_formula_gives_the_same_numbers() {
         assert_eq!(layer.shape, *shape);
         // Float64 sums of at most 1e5 terms, in another order: rounding errors stay far below n·2⁻⁵³ of the norm's scale.
         assert!((layer.norm - norm).abs() <= 1e-11 * norm, "{name}");
-        assert!(
-            (layer.projection - projection).abs() <= 1e-9 * norm,
-            "{name}"
-        );
+        assert!((layer.projection - projection).abs() <= 1e-9 * norm, "{name}");
     }
 }
 
@@ -68,10 +54,7 @@ fn rounded_and_renamed_copies_match() {
     for copy in [model.clone(), model.clone().timm(2)] {
         for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
             let copy = fingerprint(&copy, dtype);
-            assert!(
-                copy.matches(&original) && original.matches(&copy),
-                "{dtype}"
-            );
+            assert!(copy.matches(&original) && original.matches(&copy), "{dtype}");
         }
     }
 }
@@ -85,8 +68,7 @@ fn other_weights_do_not_match() {
         change(&mut model.tensors.get_mut("features.2.weight").unwrap().1);
         fingerprint(&model, Dtype::F32)
     };
-    let scaled =
-        |factor: f32| changed(&|values| values.iter_mut().for_each(|value| *value *= factor));
+    let scaled = |factor: f32| changed(&|values| values.iter_mut().for_each(|value| *value *= factor));
     assert!(scaled(1.0).matches(&original));
     assert!(scaled(1.005).matches(&original));
     assert!(!scaled(1.02).matches(&original));
@@ -98,11 +80,9 @@ fn other_weights_do_not_match() {
     // Small changes everywhere, as fine-tuning makes them: the norm hardly moves, the projection by about 3 % of it.
     let tuned = changed(&|values| {
         let mut random = Random(77);
-        let size = 0.05
-            * (values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32).sqrt();
-        values
-            .iter_mut()
-            .for_each(|value| *value += size * random.next());
+        let size =
+            0.05 * (values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32).sqrt();
+        values.iter_mut().for_each(|value| *value += size * random.next());
     });
     assert!(!tuned.matches(&original));
     let fewer = fingerprint(&Model::vgg(&[vec![8]], 0, &[], 1), Dtype::F32);
@@ -162,10 +142,7 @@ fn damaged_texts_are_refused() {
     ];
     for text in texts {
         let error = Fingerprint::parse(&text).unwrap_err();
-        assert!(
-            matches!(error, FingerprintError::Structure(_)),
-            "{text:.80}: {error}"
-        );
+        assert!(matches!(error, FingerprintError::Structure(_)), "{text:.80}: {error}");
     }
     assert_eq!(
         Fingerprint::parse(r#"{"version":2,"hashes":[]}"#),

@@ -9,22 +9,12 @@ use vggx::network::{
 };
 
 fn convolution(inputs: usize, outputs: usize) -> Layer {
-    Layer::Convolution(Convolution {
-        name: "features".to_owned(),
-        inputs,
-        outputs,
-    })
+    Layer::Convolution(Convolution { name: "features".to_owned(), inputs, outputs })
 }
 
 fn with_classifier() -> Network {
-    let dense = |inputs, outputs, relu| {
-        Layer::Dense(Dense {
-            name: "classifier".to_owned(),
-            inputs,
-            outputs,
-            relu,
-        })
-    };
+    let dense =
+        |inputs, outputs, relu| Layer::Dense(Dense { name: "classifier".to_owned(), inputs, outputs, relu });
     Network::new(
         vec![
             convolution(3, 4),
@@ -40,11 +30,7 @@ fn with_classifier() -> Network {
 }
 
 fn extent(height: usize, width: usize, channels: usize) -> Extent {
-    Extent {
-        height,
-        width,
-        channels,
-    }
+    Extent { height, width, channels }
 }
 
 #[test]
@@ -77,10 +63,7 @@ fn an_input_that_a_pool_would_leave_nothing_of_is_refused() {
 #[test]
 fn a_network_without_pools_takes_one_pixel_and_not_none() {
     let network = Network::new(vec![convolution(3, 4)], Preprocessing::default());
-    assert_eq!(
-        network.extents(1, 1).unwrap(),
-        [extent(1, 1, 3), extent(1, 1, 4)]
-    );
+    assert_eq!(network.extents(1, 1).unwrap(), [extent(1, 1, 3), extent(1, 1, 4)]);
     assert!(network.extents(0, 1).is_err());
 }
 
@@ -89,10 +72,7 @@ fn more_pools_than_bits_are_an_error_and_no_overflow() {
     let network = Network::new(vec![Layer::MaxPool; 200], Preprocessing::default());
     assert!(network.extents(usize::MAX - 1, usize::MAX - 1).is_err());
     let network = Network::new(vec![Layer::MaxPool; 63], Preprocessing::default());
-    assert_eq!(
-        network.extents(usize::MAX, usize::MAX).unwrap().last(),
-        Some(&extent(1, 1, 0))
-    );
+    assert_eq!(network.extents(usize::MAX, usize::MAX).unwrap().last(), Some(&extent(1, 1, 0)));
 }
 
 proptest! {
@@ -123,37 +103,15 @@ fn parametric_layers_know_their_shapes() {
         .parametric()
         .map(|(index, layer)| (index, layer.inputs(), layer.outputs(), layer.fan_in()))
         .collect();
-    assert_eq!(
-        found,
-        [
-            (0, 3, 4, 27),
-            (2, 4, 5, 36),
-            (5, 245, 10, 245),
-            (6, 10, 9, 10)
-        ]
-    );
-    let shapes: Vec<_> = network
-        .parametric()
-        .map(|(_, layer)| layer.weight_shape())
-        .collect();
-    assert_eq!(
-        shapes,
-        [
-            vec![4, 3, 3, 3],
-            vec![5, 4, 3, 3],
-            vec![10, 245],
-            vec![9, 10]
-        ]
-    );
+    assert_eq!(found, [(0, 3, 4, 27), (2, 4, 5, 36), (5, 245, 10, 245), (6, 10, 9, 10)]);
+    let shapes: Vec<_> = network.parametric().map(|(_, layer)| layer.weight_shape()).collect();
+    assert_eq!(shapes, [vec![4, 3, 3, 3], vec![5, 4, 3, 3], vec![10, 245], vec![9, 10]]);
     assert_eq!((network.input_channels(), network.outputs()), (3, 9));
     assert!(network.has_classifier());
 }
 
 fn metadata(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
-    entries
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 const CAFFE: [(&str, &str); 4] = [
@@ -212,10 +170,7 @@ fn preprocessing_that_cannot_be_used_names_its_key() {
 #[test]
 fn half_a_preprocessing_is_not_completed_by_guessing() {
     for (missing, _) in CAFFE {
-        let entries: Vec<_> = CAFFE
-            .into_iter()
-            .filter(|(key, _)| *key != missing)
-            .collect();
+        let entries: Vec<_> = CAFFE.into_iter().filter(|(key, _)| *key != missing).collect();
         assert_eq!(
             Preprocessing::from_metadata(&metadata(&entries)),
             Err(PreprocessingError::Incomplete { key: missing })
@@ -232,20 +187,10 @@ fn overrides_replace_what_they_state_and_are_checked() {
         mean: Some([1.0, 2.0, 3.0]),
         ..Default::default()
     };
-    let expected = Preprocessing {
-        pixel_scale: 255.0,
-        mean: [1.0, 2.0, 3.0],
-        ..Default::default()
-    };
+    let expected = Preprocessing { pixel_scale: 255.0, mean: [1.0, 2.0, 3.0], ..Default::default() };
     assert_eq!(overrides.apply(Preprocessing::default()), Ok(expected));
     for std in [[1.0, f32::NAN, 1.0], [0.0; 3], [f32::INFINITY; 3]] {
-        let overrides = PreprocessingOverrides {
-            std: Some(std),
-            ..Default::default()
-        };
-        assert!(
-            overrides.apply(Preprocessing::default()).is_err(),
-            "{std:?}"
-        );
+        let overrides = PreprocessingOverrides { std: Some(std), ..Default::default() };
+        assert!(overrides.apply(Preprocessing::default()).is_err(), "{std:?}");
     }
 }

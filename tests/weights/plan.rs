@@ -41,13 +41,7 @@ fn timm_names_make_the_same_network_as_torchvision_names() {
     let folder = tempfile::tempdir().unwrap();
     let model = Model::tiny_classifier(1);
     let torchvision = model.open(folder.path()).unwrap();
-    let timm = open(
-        &model
-            .clone()
-            .timm(2)
-            .save(folder.path(), "timm", Dtype::F32),
-    )
-    .unwrap();
+    let timm = open(&model.clone().timm(2).save(folder.path(), "timm", Dtype::F32)).unwrap();
     assert_eq!(summary(timm.network()), "c4 M c5 M A2 d6r d7r d8");
     assert_eq!(timm.network(), torchvision.network());
     for layer in 0..5 {
@@ -63,10 +57,7 @@ fn timm_names_make_the_same_network_as_torchvision_names() {
 fn any_number_of_dense_layers_and_any_numbers_between_them() {
     let folder = tempfile::tempdir().unwrap();
     let one = Model::vgg(&[vec![4]], 1, &[10], 0);
-    assert_eq!(
-        summary(one.open(folder.path()).unwrap().network()),
-        "c4 M A1 d10"
-    );
+    assert_eq!(summary(one.open(folder.path()).unwrap().network()), "c4 M A1 d10");
     // Without dropout, torchvision's layout numbers its dense layers 0, 2, 4; with ten of them, 10 comes after 9.
     let mut many = Model::vgg(&[vec![4]], 3, &[9; 6], 0);
     for layer in 1..6 {
@@ -87,11 +78,7 @@ fn any_number_of_dense_layers_and_any_numbers_between_them() {
     }
     let weights = many.open(folder.path()).unwrap();
     assert_eq!(summary(weights.network()), "c4 M A3 d9r d9r d9r d9r d9r d9");
-    let names: Vec<_> = weights
-        .network()
-        .parametric()
-        .map(|(_, layer)| layer.name().to_owned())
-        .collect();
+    let names: Vec<_> = weights.network().parametric().map(|(_, layer)| layer.name().to_owned()).collect();
     assert_eq!(names[5..], ["classifier.8", "classifier.10"]);
 }
 
@@ -108,9 +95,7 @@ fn element_types_may_differ_between_tensors() {
     std::fs::write(&path, model.mixed_bytes(mixed)).unwrap();
     let weights = open(&path).unwrap();
     assert_eq!(weights.bias(1).to_vec(), model.tensors["features.3.bias"].1);
-    let elements: Vec<_> = (0..2)
-        .map(|layer| weights.weight(layer).element().to_string())
-        .collect();
+    let elements: Vec<_> = (0..2).map(|layer| weights.weight(layer).element().to_string()).collect();
     assert_eq!(elements, ["BF16", "F16"]);
 }
 
@@ -124,11 +109,8 @@ fn preprocessing_comes_from_metadata_under_overrides() {
         .save(folder.path(), "partial", Dtype::F32);
     let message = open(&path).unwrap_err().to_string();
     assert!(message.contains("--std"), "{message}");
-    let overrides = PreprocessingOverrides {
-        std: Some([2.0; 3]),
-        pixel_scale: Some(1.0),
-        ..Default::default()
-    };
+    let overrides =
+        PreprocessingOverrides { std: Some([2.0; 3]), pixel_scale: Some(1.0), ..Default::default() };
     let weights = Weights::open(&path, &overrides).unwrap();
     assert_eq!(
         weights.network().preprocessing,
@@ -144,26 +126,12 @@ fn preprocessing_comes_from_metadata_under_overrides() {
 #[test]
 fn metadata_that_name_another_network_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let model = Model::vgg(
-        &[vec![2; 2], vec![2; 2], vec![2; 3], vec![2; 3], vec![2; 2]],
-        0,
-        &[],
-        0,
-    );
-    let message = model
-        .clone()
-        .with_metadata("architecture", "vgg16")
-        .open(folder.path())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("vgg16") && message.contains("[2, 2, 3, 3, 2]"),
-        "{message}"
-    );
+    let model = Model::vgg(&[vec![2; 2], vec![2; 2], vec![2; 3], vec![2; 3], vec![2; 2]], 0, &[], 0);
+    let message =
+        model.clone().with_metadata("architecture", "vgg16").open(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("vgg16") && message.contains("[2, 2, 3, 3, 2]"), "{message}");
     // A name of somebody's own says nothing about layers.
-    let own = model
-        .with_metadata("architecture", "my-vgg")
-        .open(folder.path());
+    let own = model.with_metadata("architecture", "my-vgg").open(folder.path());
     assert_eq!(own.unwrap().network().architecture, "custom");
 }
 

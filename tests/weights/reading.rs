@@ -27,8 +27,7 @@ fn with_tensor_file<T>(bytes: &[u8], check: impl FnOnce(&TensorFile) -> T) -> T 
 }
 
 fn same(left: f32, right: f32) -> bool {
-    left == right && left.is_sign_negative() == right.is_sign_negative()
-        || left.is_nan() && right.is_nan()
+    left == right && left.is_sign_negative() == right.is_sign_negative() || left.is_nan() && right.is_nan()
 }
 
 #[test]
@@ -99,14 +98,7 @@ fn the_first_number_that_is_not_finite_is_found_in_large_tensors() {
     let mut random = Random(5);
     let values: Vec<f32> = (0..count).map(|_| random.next()).collect();
     for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
-        for positions in [
-            &[][..],
-            &[0],
-            &[65_535],
-            &[65_536],
-            &[300_000],
-            &[200_000, 131_072, 299_999],
-        ] {
+        for positions in [&[][..], &[0], &[65_535], &[65_536], &[300_000], &[200_000, 131_072, 299_999]] {
             let mut values = values.clone();
             for position in positions {
                 values[*position] = f32::NAN;
@@ -124,12 +116,9 @@ fn the_first_number_that_is_not_finite_is_found_in_large_tensors() {
 #[test]
 #[should_panic(expected = "elements 2..2+3 of")]
 fn reading_past_the_end_is_a_panic_that_says_where() {
-    with_tensor_file(
-        &Model::default().with("t", &[4]).bytes(Dtype::F16),
-        |file| {
-            file.tensor("t").unwrap().unwrap().read(2, &mut [0.0; 3]);
-        },
-    );
+    with_tensor_file(&Model::default().with("t", &[4]).bytes(Dtype::F16), |file| {
+        file.tensor("t").unwrap().unwrap().read(2, &mut [0.0; 3]);
+    });
 }
 
 /// Bytes of memory this process has in use.
@@ -149,13 +138,8 @@ fn opening_reads_the_header_only() {
     let features = Model::vgg(&[vec![512]], 0, &[], 0).bytes(Dtype::F32);
     let length = u64::from_le_bytes(features[..8].try_into().unwrap()) as usize;
     let data = &features[8 + length..];
-    let text = std::str::from_utf8(&features[8..8 + length])
-        .unwrap()
-        .trim_end();
-    let (bias, weight) = (
-        data.len() + 4 * classes,
-        data.len() + 4 * classes + 4 * classes * inputs,
-    );
+    let text = std::str::from_utf8(&features[8..8 + length]).unwrap().trim_end();
+    let (bias, weight) = (data.len() + 4 * classes, data.len() + 4 * classes + 4 * classes * inputs);
     let header = format!(
         r#"{},"classifier.0.bias":{{"dtype":"F32","shape":[{classes}],"data_offsets":[{},{bias}]}},"classifier.0.weight":{{"dtype":"F32","shape":[{classes},{inputs}],"data_offsets":[{bias},{weight}]}}}}"#,
         text.strip_suffix('}').unwrap(),
@@ -166,12 +150,7 @@ fn opening_reads_the_header_only() {
     let path = folder.path().join("sparse.safetensors");
     fs::write(&path, &bytes).unwrap();
     let size = (bytes.len() - data.len() + weight) as u64;
-    fs::OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .unwrap()
-        .set_len(size)
-        .unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(size).unwrap();
 
     let (before, start) = (resident(), Instant::now());
     let weights = crate::support::open(&path).unwrap();

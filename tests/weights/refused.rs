@@ -40,10 +40,7 @@ fn model_says(model: &Model, parts: &[&str]) {
 fn a_missing_file_and_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let missing = open(&folder.path().join("none.safetensors")).unwrap_err();
-    assert!(
-        matches!(missing.problem, WeightProblem::Missing),
-        "{missing}"
-    );
+    assert!(matches!(missing.problem, WeightProblem::Missing), "{missing}");
     says(&missing, &["none.safetensors", "no such file"]);
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error.problem, WeightProblem::Folder), "{error}");
@@ -53,10 +50,7 @@ fn a_missing_file_and_a_folder() {
 #[test]
 fn a_device_is_refused_before_it_is_read() {
     let error = open(Path::new("/dev/zero")).unwrap_err();
-    assert!(
-        matches!(error.problem, WeightProblem::NotRegular),
-        "{error}"
-    );
+    assert!(matches!(error.problem, WeightProblem::NotRegular), "{error}");
 }
 
 #[cfg(unix)]
@@ -69,20 +63,14 @@ fn an_unreadable_file() {
     // Permissions do not stop root.
     if fs::File::open(&path).is_err() {
         let error = open(&path).unwrap_err();
-        assert!(
-            matches!(error.problem, WeightProblem::PermissionDenied),
-            "{error}"
-        );
+        assert!(matches!(error.problem, WeightProblem::PermissionDenied), "{error}");
     }
 }
 
 #[test]
 fn an_empty_file_and_a_few_bytes() {
     assert!(matches!(refusal(b"").problem, WeightProblem::Empty));
-    assert!(matches!(
-        refusal(b"1234567").problem,
-        WeightProblem::TooShort { bytes: 7 }
-    ));
+    assert!(matches!(refusal(b"1234567").problem, WeightProblem::TooShort { bytes: 7 }));
 }
 
 #[test]
@@ -102,10 +90,7 @@ fn a_header_of_exabytes() {
 fn every_truncation_is_refused() {
     let bytes = Model::tiny(0).bytes(Dtype::F16);
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    for length in (0..bytes.len())
-        .step_by(7)
-        .chain([header - 1, header, bytes.len() - 1])
-    {
+    for length in (0..bytes.len()).step_by(7).chain([header - 1, header, bytes.len() - 1]) {
         let problem = refusal(&bytes[..length]).problem;
         let expected = match length {
             0 => matches!(problem, WeightProblem::Empty),
@@ -127,23 +112,13 @@ fn other_formats_are_named() {
     says(&refusal_named("weights", &pth), &["PyTorch"]);
     says(&refusal_named("vgg16.npz", &pth), &["NumPy"]);
     says(&refusal_named("vgg16.keras", &pth), &["Keras"]);
-    let pickle = [
-        &[0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20],
-        [1; 60].as_slice(),
-    ]
-    .concat();
+    let pickle = [&[0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20], [1; 60].as_slice()].concat();
     says(&refusal_named("vgg16.pth", &pickle), &["old PyTorch"]);
     let hdf5 = [b"\x89HDF\r\n\x1a\n".as_slice(), &[0; 100]].concat();
     says(&refusal_named("vgg16.h5", &hdf5), &["HDF5"]);
-    says(
-        &refusal_named("vgg16.onnx", b"\x08\x07\x12\x07pytorch\x1a\x03"),
-        &["ONNX"],
-    );
+    says(&refusal_named("vgg16.onnx", b"\x08\x07\x12\x07pytorch\x1a\x03"), &["ONNX"]);
     let text = refusal_named("weights.txt", b"these are not weights at all");
-    assert!(
-        matches!(text.problem, WeightProblem::HeaderTooLarge { .. }),
-        "{text}"
-    );
+    assert!(matches!(text.problem, WeightProblem::HeaderTooLarge { .. }), "{text}");
 }
 
 #[test]
@@ -180,10 +155,7 @@ fn damaged_headers() {
     ];
     for header in headers {
         let error = refusal(&raw(&header, &[0; 4]));
-        assert!(
-            matches!(error.problem, WeightProblem::Header(_)),
-            "{header:.80}: {error}"
-        );
+        assert!(matches!(error.problem, WeightProblem::Header(_)), "{header:.80}: {error}");
         assert!(error.to_string().chars().count() < 600, "{error}");
     }
     let mut invalid = raw("{}  ", b"");
@@ -198,9 +170,7 @@ fn sizes_that_overflow_when_added_are_refused() {
     let entries: Vec<String> = (0..8)
         .map(|index| {
             let (start, end) = (index * size, (index + 1) * size);
-            format!(
-                r#""t{index}":{{"dtype":"U8","shape":[{size}],"data_offsets":[{start},{end}]}}"#
-            )
+            format!(r#""t{index}":{{"dtype":"U8","shape":[{size}],"data_offsets":[{start},{end}]}}"#)
         })
         .collect();
     let error = refusal(&raw(&format!("{{{}}}", entries.join(",")), b""));
@@ -215,26 +185,16 @@ fn texts_of_the_file_are_shown_short_and_without_control_characters() {
     let name = format!("features.0.weight\u{1b}[31m\n{}", "x".repeat(100_000));
     let error = refusal(&Model::default().with(&name, &[1]).bytes(Dtype::F32));
     let message = error.to_string();
-    assert!(
-        message.chars().count() < 1000,
-        "{} characters",
-        message.len()
-    );
+    assert!(message.chars().count() < 1000, "{} characters", message.len());
     assert!(!message.contains(['\u{1b}', '\n']), "{message}");
 }
 
 #[test]
 fn files_without_a_network() {
-    model_says(
-        &Model::default(),
-        &["features.0.weight is missing", "no tensors at all"],
-    );
+    model_says(&Model::default(), &["features.0.weight is missing", "no tensors at all"]);
     let scalars = raw(r#"{"__metadata__":{"format":"pt"}}"#, b"");
     says(&refusal(&scalars), &["no tensors at all"]);
-    model_says(
-        &Model::default().with("linear.weight", &[2, 2]),
-        &["linear.weight", "belongs to no layer"],
-    );
+    model_says(&Model::default().with("linear.weight", &[2, 2]), &["linear.weight", "belongs to no layer"]);
 }
 
 #[test]
@@ -259,20 +219,10 @@ fn missing_tensors_are_named() {
 
 #[test]
 fn a_missing_layer_is_noticed() {
-    let model = Model::vgg(&[vec![4, 4, 4]], 0, &[], 0)
-        .without("features.2.weight")
-        .without("features.2.bias");
-    model_says(
-        &model,
-        &[
-            "features.4.weight",
-            "follows features.0",
-            "a layer may be missing",
-        ],
-    );
-    let first = Model::tiny(0)
-        .without("features.0.weight")
-        .without("features.0.bias");
+    let model =
+        Model::vgg(&[vec![4, 4, 4]], 0, &[], 0).without("features.2.weight").without("features.2.bias");
+    model_says(&model, &["features.4.weight", "follows features.0", "a layer may be missing"]);
+    let first = Model::tiny(0).without("features.0.weight").without("features.0.bias");
     model_says(&first, &["features.0.weight is missing"]);
 }
 
@@ -283,46 +233,23 @@ fn other_networks_are_refused_by_the_tensor_that_tells() {
         &tiny().with("features.1.running_mean", &[4]),
         &["features.1.running_mean", "batch normalisation"],
     );
+    model_says(&tiny().with("features.1.weight", &[4]).with("features.1.bias", &[4]), &["features.1.weight"]);
     model_says(
-        &tiny()
-            .with("features.1.weight", &[4])
-            .with("features.1.bias", &[4]),
-        &["features.1.weight"],
-    );
-    model_says(
-        &tiny()
-            .with("features.2.weight", &[4])
-            .with("features.2.bias", &[4]),
+        &tiny().with("features.2.weight", &[4]).with("features.2.bias", &[4]),
         &["features.2.weight", "batch normalisation"],
     );
-    model_says(
-        &tiny().with("features.3.weight", &[5, 4, 1, 1]),
-        &["features.3.weight", "1×1"],
-    );
-    model_says(
-        &tiny().with("features.3.weight", &[5, 4, 5, 5]),
-        &["features.3.weight", "5×5"],
-    );
-    model_says(
-        &tiny().with("features.3.weight", &[5, 4, 3, 1]),
-        &["features.3.weight", "3×1"],
-    );
-    model_says(
-        &tiny().with("layer1.0.conv1.weight", &[4, 4, 3, 3]),
-        &["layer1.0.conv1.weight"],
-    );
+    model_says(&tiny().with("features.3.weight", &[5, 4, 1, 1]), &["features.3.weight", "1×1"]);
+    model_says(&tiny().with("features.3.weight", &[5, 4, 5, 5]), &["features.3.weight", "5×5"]);
+    model_says(&tiny().with("features.3.weight", &[5, 4, 3, 1]), &["features.3.weight", "3×1"]);
+    model_says(&tiny().with("layer1.0.conv1.weight", &[4, 4, 3, 3]), &["layer1.0.conv1.weight"]);
     for prefix in ["module.", "model.", "vgg.backbone."] {
         let name = format!("{prefix}features.0.weight");
         let model = tiny().renamed("features.0.weight", &name);
         model_says(&model, &[&name, &format!("remove the prefix {prefix}")]);
     }
     // Numbers with a second spelling.
-    for name in [
-        "features.00.weight",
-        "features.+3.weight",
-        "features.4294967296.weight",
-        "features.3.gamma",
-    ] {
+    for name in ["features.00.weight", "features.+3.weight", "features.4294967296.weight", "features.3.gamma"]
+    {
         model_says(&tiny().with(name, &[5, 4, 3, 3]), &[name]);
     }
     model_says(
@@ -338,96 +265,39 @@ fn wrong_shapes_are_refused() {
         &with("features.0.weight", &[4, 1, 3, 3]),
         &["features.0.weight", "[4, 1, 3, 3]", "3 input channels"],
     );
-    model_says(
-        &with("features.3.weight", &[5, 3, 3, 3]),
-        &["features.3.weight", "features.0 has 4 outputs"],
-    );
-    model_says(
-        &with("features.3.weight", &[5, 36]),
-        &["features.3.weight", "four extents"],
-    );
-    model_says(
-        &with("features.3.weight", &[]),
-        &["features.3.weight", "four extents"],
-    );
-    model_says(
-        &with("features.3.weight", &[0, 4, 3, 3]),
-        &["features.3.weight", "at least 1"],
-    );
+    model_says(&with("features.3.weight", &[5, 3, 3, 3]), &["features.3.weight", "features.0 has 4 outputs"]);
+    model_says(&with("features.3.weight", &[5, 36]), &["features.3.weight", "four extents"]);
+    model_says(&with("features.3.weight", &[]), &["features.3.weight", "four extents"]);
+    model_says(&with("features.3.weight", &[0, 4, 3, 3]), &["features.3.weight", "at least 1"]);
     model_says(&with("features.3.bias", &[4]), &["features.3.bias", "[5]"]);
-    model_says(
-        &with("features.3.bias", &[5, 1]),
-        &["features.3.bias", "[5]"],
-    );
-    model_says(
-        &with("classifier.0.weight", &[6, 5 * 3]),
-        &["classifier.0.weight", "side²"],
-    );
-    model_says(
-        &with("classifier.0.weight", &[6, 21]),
-        &["classifier.0.weight", "side²"],
-    );
-    model_says(
-        &with("classifier.0.weight", &[0, 20]),
-        &["classifier.0.weight", "at least 1"],
-    );
-    model_says(
-        &with("classifier.0.weight", &[6, 5, 2, 2]),
-        &["classifier.0.weight", "two extents"],
-    );
-    model_says(
-        &with("classifier.3.weight", &[7, 5]),
-        &["classifier.3.weight", "classifier.0 has 6 outputs"],
-    );
-    model_says(
-        &with("classifier.6.bias", &[7]),
-        &["classifier.6.bias", "[8]"],
-    );
+    model_says(&with("features.3.bias", &[5, 1]), &["features.3.bias", "[5]"]);
+    model_says(&with("classifier.0.weight", &[6, 5 * 3]), &["classifier.0.weight", "side²"]);
+    model_says(&with("classifier.0.weight", &[6, 21]), &["classifier.0.weight", "side²"]);
+    model_says(&with("classifier.0.weight", &[0, 20]), &["classifier.0.weight", "at least 1"]);
+    model_says(&with("classifier.0.weight", &[6, 5, 2, 2]), &["classifier.0.weight", "two extents"]);
+    model_says(&with("classifier.3.weight", &[7, 5]), &["classifier.3.weight", "classifier.0 has 6 outputs"]);
+    model_says(&with("classifier.6.bias", &[7]), &["classifier.6.bias", "[8]"]);
     let adjacent = Model::vgg(&[vec![4]], 1, &[5, 5], 0)
         .renamed("classifier.3.weight", "classifier.1.weight")
         .renamed("classifier.3.bias", "classifier.1.bias");
     model_says(&adjacent, &["classifier.1.weight", "no ReLU"]);
 
     let timm = |name: &str, shape: &[usize]| Model::tiny_classifier(0).timm(2).with(name, shape);
-    model_says(
-        &timm("pre_logits.fc1.weight", &[6, 5, 2, 3]),
-        &["pre_logits.fc1.weight", "side"],
-    );
-    model_says(
-        &timm("pre_logits.fc1.weight", &[6, 4, 2, 2]),
-        &["pre_logits.fc1.weight", "5 inputs"],
-    );
-    model_says(
-        &timm("pre_logits.fc2.weight", &[7, 6, 2, 2]),
-        &["pre_logits.fc2.weight", "1, 1"],
-    );
-    model_says(
-        &timm("head.fc.weight", &[8, 6]),
-        &["head.fc.weight", "7 inputs"],
-    );
-    model_says(
-        &timm("head.fc.weight", &[8, 7, 1, 1]),
-        &["head.fc.weight", "[classes, inputs]"],
-    );
+    model_says(&timm("pre_logits.fc1.weight", &[6, 5, 2, 3]), &["pre_logits.fc1.weight", "side"]);
+    model_says(&timm("pre_logits.fc1.weight", &[6, 4, 2, 2]), &["pre_logits.fc1.weight", "5 inputs"]);
+    model_says(&timm("pre_logits.fc2.weight", &[7, 6, 2, 2]), &["pre_logits.fc2.weight", "1, 1"]);
+    model_says(&timm("head.fc.weight", &[8, 6]), &["head.fc.weight", "7 inputs"]);
+    model_says(&timm("head.fc.weight", &[8, 7, 1, 1]), &["head.fc.weight", "[classes, inputs]"]);
 }
 
 #[test]
 fn other_element_types_are_refused_by_name() {
-    for dtype in [
-        Dtype::F64,
-        Dtype::I64,
-        Dtype::U8,
-        Dtype::F8_E4M3,
-        Dtype::BOOL,
-    ] {
+    for dtype in [Dtype::F64, Dtype::I64, Dtype::U8, Dtype::F8_E4M3, Dtype::BOOL] {
         let bytes = Model::tiny(0).mixed_bytes(|name| match name {
             "features.3.bias" => dtype,
             _ => Dtype::F32,
         });
-        says(
-            &refusal(&bytes),
-            &["features.3.bias", &dtype.to_string(), "BF16"],
-        );
+        says(&refusal(&bytes), &["features.3.bias", &dtype.to_string(), "BF16"]);
     }
 }
 
@@ -470,20 +340,7 @@ fn the_reader_alone_takes_tensors_of_any_name_and_refuses_types_when_asked() {
     says(&file.tensor("b").unwrap().unwrap_err(), &["b", "I64"]);
     let described: Vec<_> = file
         .descriptions()
-        .map(|tensor| {
-            (
-                tensor.name,
-                tensor.element,
-                tensor.shape.to_vec(),
-                tensor.bytes,
-            )
-        })
+        .map(|tensor| (tensor.name, tensor.element, tensor.shape.to_vec(), tensor.bytes))
         .collect();
-    assert_eq!(
-        described,
-        [
-            ("a", "F32".to_owned(), vec![2, 3], 24),
-            ("b", "I64".to_owned(), vec![4], 32)
-        ]
-    );
+    assert_eq!(described, [("a", "F32".to_owned(), vec![2, 3], 24), ("b", "I64".to_owned(), vec![4], 32)]);
 }

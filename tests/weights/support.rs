@@ -44,11 +44,7 @@ impl Model {
         }
         let mut inputs = channels * side * side;
         for (index, &outputs) in dense.iter().enumerate() {
-            model.add(
-                &format!("classifier.{}", 3 * index),
-                &[outputs, inputs],
-                &mut random,
-            );
+            model.add(&format!("classifier.{}", 3 * index), &[outputs, inputs], &mut random);
             inputs = outputs;
         }
         model
@@ -75,8 +71,7 @@ impl Model {
 
     pub fn set(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
         assert_eq!(values.len(), shape.iter().product::<usize>());
-        self.tensors
-            .insert(name.to_owned(), (shape.to_vec(), values));
+        self.tensors.insert(name.to_owned(), (shape.to_vec(), values));
     }
 
     /// A tensor of this shape whose values do not matter.
@@ -151,10 +146,7 @@ impl Model {
             .collect();
         let views = self.tensors.iter().map(|(name, (shape, _))| {
             let (dtype, bytes) = &encoded[name.as_str()];
-            (
-                name,
-                TensorView::new(*dtype, shape.clone(), bytes).expect(name),
-            )
+            (name, TensorView::new(*dtype, shape.clone(), bytes).expect(name))
         });
         let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone());
         safetensors::serialize(views, metadata).expect("a valid model")
@@ -178,18 +170,9 @@ pub fn open(path: &Path) -> Result<Weights, WeightError> {
 
 fn encode(dtype: Dtype, values: &[f32]) -> Vec<u8> {
     match dtype {
-        Dtype::F32 => values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect(),
-        Dtype::F16 => values
-            .iter()
-            .flat_map(|value| f16::from_f32(*value).to_le_bytes())
-            .collect(),
-        Dtype::BF16 => values
-            .iter()
-            .flat_map(|value| bf16::from_f32(*value).to_le_bytes())
-            .collect(),
+        Dtype::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Dtype::F16 => values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
+        Dtype::BF16 => values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect(),
         other => vec![0; values.len() * other.bitsize() / 8],
     }
 }
@@ -207,30 +190,21 @@ pub struct Random(pub u64);
 
 impl Random {
     pub fn next(&mut self) -> f32 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 }
 
 /// A file of the shared data; `None`, said on standard error, where there are none.
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("VGGX_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("VGGX_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     present(folder.join("data").join(name))
 }
 
 /// A bundled file of this checkout.
 pub fn bundled(name: &str) -> Option<PathBuf> {
-    present(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("weights")
-            .join(name),
-    )
+    present(Path::new(env!("CARGO_MANIFEST_DIR")).join("weights").join(name))
 }
 
 fn present(path: PathBuf) -> Option<PathBuf> {

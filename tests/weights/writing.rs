@@ -8,18 +8,11 @@ use safetensors::SafeTensors;
 use vggx::weights::{ElementType, NewTensor, TensorFile, write_tensors};
 
 fn tensor(name: &str, element: ElementType, shape: &[usize], bytes: &[u8]) -> NewTensor<'static> {
-    NewTensor {
-        name: name.to_owned(),
-        element,
-        shape: shape.to_vec(),
-        bytes: Cow::Owned(bytes.to_vec()),
-    }
+    NewTensor { name: name.to_owned(), element, shape: shape.to_vec(), bytes: Cow::Owned(bytes.to_vec()) }
 }
 
 fn metadata() -> BTreeMap<String, String> {
-    (0..20)
-        .map(|key| (format!("key {key}"), format!("\"{key}\n")))
-        .collect()
+    (0..20).map(|key| (format!("key {key}"), format!("\"{key}\n"))).collect()
 }
 
 #[test]
@@ -28,12 +21,7 @@ fn files_hold_what_was_given_and_start_their_data_aligned() {
     let path = folder.path().join("written");
     let tensors = [
         tensor("b", ElementType::F16, &[3], &[1, 2, 3, 4, 5, 6]),
-        tensor(
-            "a",
-            ElementType::F32,
-            &[1, 2],
-            &[0, 0, 128, 63, 0, 0, 0, 64],
-        ),
+        tensor("a", ElementType::F32, &[1, 2], &[0, 0, 128, 63, 0, 0, 0, 64]),
         tensor("é", ElementType::Bf16, &[0, 4], &[]),
         tensor("scalar", ElementType::Bf16, &[], &[128, 63]),
     ];
@@ -85,22 +73,14 @@ fn tensors_that_make_no_file_are_refused_and_leave_nothing() {
         vec![tensor("t", ElementType::F32, &[1], &[0, 60])],
         vec![tensor("t", ElementType::F16, &[usize::MAX, 4], &[0, 60])],
         vec![good(), good()],
-        vec![NewTensor {
-            name: "__metadata__".to_owned(),
-            ..good()
-        }],
+        vec![NewTensor { name: "__metadata__".to_owned(), ..good() }],
     ];
     for tensors in refused {
         let path = folder.path().join("file");
         write_tensors(&path, &BTreeMap::new(), &tensors).unwrap_err();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
-    write_tensors(
-        &folder.path().join("no/folder"),
-        &BTreeMap::new(),
-        &[good()],
-    )
-    .unwrap_err();
+    write_tensors(&folder.path().join("no/folder"), &BTreeMap::new(), &[good()]).unwrap_err();
 }
 
 #[cfg(unix)]

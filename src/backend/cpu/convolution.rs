@@ -276,20 +276,22 @@ fn winograd_deep(
         // [block of inputs][frequency][tile][input]
         let mut transformed = workspace.take(inputs.div_ceil(INPUT_BLOCK) * FREQUENCIES * input_stride);
         let shared_group = &*group;
-        transformed.par_chunks_mut(FREQUENCIES * input_stride).enumerate().for_each(|(block, transformed)| {
-            let first = block * INPUT_BLOCK;
-            let count = INPUT_BLOCK.min(inputs - first);
-            for (row_index, row) in shared_group.iter().enumerate() {
-                for tile_x in 0..per_row {
-                    pulp::Arch::new().dispatch(InputTransform {
-                        patch: input.patch(row, tile_x, first, &zeros[..count]),
-                        scale: input.scales[row.image],
-                        transformed: &mut transformed[(row_index * per_row + tile_x) * count..],
-                        frequency_stride: input_stride,
-                    });
+        transformed.par_chunks_mut(FREQUENCIES * input_stride).enumerate().for_each(
+            |(block, transformed)| {
+                let first = block * INPUT_BLOCK;
+                let count = INPUT_BLOCK.min(inputs - first);
+                for (row_index, row) in shared_group.iter().enumerate() {
+                    for tile_x in 0..per_row {
+                        pulp::Arch::new().dispatch(InputTransform {
+                            patch: input.patch(row, tile_x, first, &zeros[..count]),
+                            scale: input.scales[row.image],
+                            transformed: &mut transformed[(row_index * per_row + tile_x) * count..],
+                            frequency_stride: input_stride,
+                        });
+                    }
                 }
-            }
-        });
+            },
+        );
         let firsts: Vec<usize> = (0..outputs).step_by(CHANNEL_BLOCK).collect();
         // One buffer a block of outputs: [tile][position][output].
         let blocks: Vec<_> = firsts
@@ -372,7 +374,8 @@ fn im2col(
                 gather(input, row.image, y, x, patch);
             }
             let positions = per_row * POSITIONS;
-            let (a, b) = (Matrix { values: &patches, stride: depth }, Matrix { values: matrix, stride: outputs });
+            let (a, b) =
+                (Matrix { values: &patches, stride: depth }, Matrix { values: matrix, stride: outputs });
             multiply((positions, depth, outputs), a, b, &mut sums, outputs, Accumulate::Replace);
             for (tile_x, sums) in sums.chunks_exact(POSITIONS * outputs).enumerate() {
                 epilogue.tile(row, tile_x, sums, outputs, 0, outputs);

@@ -23,7 +23,13 @@ pub struct DenseShape {
 }
 
 /// z \[images, outputs\] = x \[images, inputs\] · Wᵀ + b.
-pub fn forward(source: &dyn OperatorSource, shape: DenseShape, bias: &[f32], x: &[f32], images: usize) -> Vec<f32> {
+pub fn forward(
+    source: &dyn OperatorSource,
+    shape: DenseShape,
+    bias: &[f32],
+    x: &[f32],
+    images: usize,
+) -> Vec<f32> {
     let gain = 2f32.powi(source.gain_log2(shape.layer));
     let mut by_neuron = vec![0.0; shape.outputs * images];
     by_neuron.par_chunks_mut(NEURONS_AT_A_TIME * images).enumerate().for_each(|(block, by_neuron)| {

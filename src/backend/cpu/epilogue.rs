@@ -48,7 +48,15 @@ impl Epilogue for Forward<'_> {
         }
     }
 
-    fn tile(&self, row: &mut TileRow, tile_x: usize, sums: &[f32], stride: usize, first: usize, count: usize) {
+    fn tile(
+        &self,
+        row: &mut TileRow,
+        tile_x: usize,
+        sums: &[f32],
+        stride: usize,
+        first: usize,
+        count: usize,
+    ) {
         let bias = &self.bias[first..first + count];
         let (rows, columns) = (self.maps.rows_in(row.tile_y), SIDE.min(self.maps.width - tile_x * SIDE));
         let position = |y: usize, x: usize| &sums[(y * SIDE + x) * stride..][..count];
@@ -179,7 +187,15 @@ impl Epilogue for Backward<'_> {
         (rows * width * channels, 0)
     }
 
-    fn tile(&self, row: &mut TileRow, tile_x: usize, sums: &[f32], stride: usize, first: usize, count: usize) {
+    fn tile(
+        &self,
+        row: &mut TileRow,
+        tile_x: usize,
+        sums: &[f32],
+        stride: usize,
+        first: usize,
+        count: usize,
+    ) {
         let Maps { height, width, channels, .. } = self.maps;
         let (rows, columns) = (self.maps.rows_in(row.tile_y), SIDE.min(width - tile_x * SIDE));
         let mut largest = 0;
@@ -201,7 +217,8 @@ impl Epilogue for Backward<'_> {
                     }
                     Below::Pool { codes, unpooled } => {
                         let codes = &codes[at * channels + first..][..count];
-                        let mut window = unpooled_window(row.values, unpooled.width, channels, (y, map_x), first, count);
+                        let mut window =
+                            unpooled_window(row.values, unpooled.width, channels, (y, map_x), first, count);
                         scatter_window(self.gate, sums, codes, &mut window)
                     }
                 });
@@ -243,7 +260,8 @@ fn clear_uncovered(
     let (rows, columns) = (row.values.len() / (unpooled.width * channels), SIDE.min(width - tile_x * SIDE));
     let last_column = unpooled.width > 2 * width && tile_x * SIDE + columns == width;
     let last_row = unpooled.height > 2 * height && row.tile_y * 2 * SIDE + rows == unpooled.height;
-    let mut clear = |y: usize, x: usize| row.values[(y * unpooled.width + x) * channels + first..][..count].fill(0.0);
+    let mut clear =
+        |y: usize, x: usize| row.values[(y * unpooled.width + x) * channels + first..][..count].fill(0.0);
     if last_column {
         (0..rows).for_each(|y| clear(y, unpooled.width - 1));
     }

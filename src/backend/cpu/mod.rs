@@ -118,7 +118,9 @@ impl Cpu {
             Pixels::Rgb8(pixels) => self.network.preprocessing.normalise(pixels),
             Pixels::Normalised(values) => {
                 let mut input = vec![0.0; expected];
-                for (planes, input) in values.chunks_exact(3 * positions).zip(input.chunks_exact_mut(3 * positions)) {
+                for (planes, input) in
+                    values.chunks_exact(3 * positions).zip(input.chunks_exact_mut(3 * positions))
+                {
                     for (position, channels) in input.chunks_exact_mut(3).enumerate() {
                         for (channel, value) in channels.iter_mut().enumerate() {
                             *value = planes[channel * positions + position];

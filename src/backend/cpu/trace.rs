@@ -54,7 +54,8 @@ impl<'a> CpuTrace<'a> {
         let images = maps.images;
         let Some(classifier) = &self.cpu.classifier else {
             self.outputs = maps.channels;
-            self.responses = values.chunks_exact(maps.image_len()).flat_map(|map| channel_sums(map, maps)).collect();
+            self.responses =
+                values.chunks_exact(maps.image_len()).flat_map(|map| channel_sums(map, maps)).collect();
             return;
         };
         let flat_len = maps.channels * classifier.side * classifier.side;
@@ -78,9 +79,14 @@ impl<'a> CpuTrace<'a> {
         self.responses = x;
     }
 
-    fn run_backward(&self, prepared: &PreparedPass, targets: &[usize]) -> Vec<Result<Relevance, BackendError>> {
+    fn run_backward(
+        &self,
+        prepared: &PreparedPass,
+        targets: &[usize],
+    ) -> Vec<Result<Relevance, BackendError>> {
         let images = self.input.images;
-        let mut signal = Signal { exponents: vec![0; images], scales: vec![1.0; images], failures: vec![None; images] };
+        let mut signal =
+            Signal { exponents: vec![0; images], scales: vec![1.0; images], failures: vec![None; images] };
         let map = match &self.cpu.classifier {
             Some(_) => self.through_classifier(prepared, targets, &mut signal),
             None => self.start_of_map(prepared.pass.start, targets),
@@ -115,7 +121,8 @@ impl<'a> CpuTrace<'a> {
         let mut map = vec![0.0; self.final_values.len()];
         for (image, &target) in targets.iter().enumerate() {
             let len = self.final_maps.image_len();
-            let (activations, map) = (&self.final_values[image * len..][..len], &mut map[image * len..][..len]);
+            let (activations, map) =
+                (&self.final_values[image * len..][..len], &mut map[image * len..][..len]);
             for (from, to) in activations.chunks_exact(channels).zip(map.chunks_exact_mut(channels)) {
                 to[target] = match start {
                     Start::One => 1.0,
@@ -127,7 +134,12 @@ impl<'a> CpuTrace<'a> {
     }
 
     /// From the target's logit back to the final map.
-    fn through_classifier(&self, prepared: &PreparedPass, targets: &[usize], signal: &mut Signal) -> Vec<f32> {
+    fn through_classifier(
+        &self,
+        prepared: &PreparedPass,
+        targets: &[usize],
+        signal: &mut Signal,
+    ) -> Vec<f32> {
         let images = self.input.images;
         let Some(classifier) = &self.cpu.classifier else { return Vec::new() };
         let mut r = vec![0.0; images * self.outputs];
@@ -219,7 +231,8 @@ impl Trace for CpuTrace<'_> {
 
     fn backward(&self, pass: PassId, targets: &[usize]) -> Vec<Result<Relevance, BackendError>> {
         // A target that does not exist fails its own image; another takes its place so that the batch can run.
-        let valid: Vec<usize> = targets.iter().map(|&target| if target < self.outputs { target } else { 0 }).collect();
+        let valid: Vec<usize> =
+            targets.iter().map(|&target| if target < self.outputs { target } else { 0 }).collect();
         let prepared = &self.cpu.passes[pass.0];
         let mut results = self.cpu.threads.install(|| self.run_backward(prepared, &valid));
         for (image, &target) in targets.iter().enumerate() {
@@ -274,7 +287,10 @@ impl Signal {
 /// Largest magnitude of each image.
 fn largest_of(values: &[f32], images: usize) -> Vec<u32> {
     let len = values.len() / images;
-    values.chunks_exact(len).map(|values| values.iter().fold(0, |largest, &r| largest.max(magnitude_bits(r)))).collect()
+    values
+        .chunks_exact(len)
+        .map(|values| values.iter().fold(0, |largest, &r| largest.max(magnitude_bits(r))))
+        .collect()
 }
 
 /// Sum of each channel's map, in float64.

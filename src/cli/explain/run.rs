@@ -11,12 +11,10 @@ use crate::output::manifest::{ManifestWriter, Row};
 use crate::output::resume::{Identity, Resume};
 use crate::output::run_record::{Counts, Fingerprints, RunRecord, Times};
 use crate::output::{Explanation, Format, OutputError, Rendering, Writer, parse_formats, path_text};
-use crate::patterns::Patterns;
 use crate::weights::Weights;
 use rayon::prelude::*;
 use serde_json::json;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 /// Positions of a crop that fill the memory a default batch is meant for.
@@ -44,10 +42,10 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let backend = options.network.open_backend(&weights)?;
     let explainer = Explainer::new(backend, &weights, patterns.as_ref(), &methods, labels, options.seed)?;
     let fingerprints = Fingerprints {
-        weights: Some(weights.fingerprint().digest()),
+        weights: Some(weights.digest()),
         patterns: patterns.as_ref().map(|patterns| patterns.digest()),
     };
-    let identity = identity(options, &weights, &fingerprints);
+    let identity = identity(options, &methods, &formats, &weights, &fingerprints);
     let resume = Resume::open(&options.output, &identity, options.overwrite)?;
     let mut run = Run {
         options,
@@ -127,17 +125,31 @@ fn check_target(target: &Target, weights: &Weights, labels: Option<&[String]>) -
     }
 }
 
-/// All that decides the outputs of an image, by option.
-fn identity(options: &Options, weights: &Weights, fingerprints: &Fingerprints) -> Identity {
+/// All that decides the outputs of an image, by option; what none of the methods and formats depends on is left out.
+fn identity(
+    options: &Options,
+    methods: &[Method],
+    formats: &[Format],
+    weights: &Weights,
+    fingerprints: &Fingerprints,
+) -> Identity {
     let mut identity = preprocessing(weights);
-    identity.insert("weights".to_owned(), json!(fingerprints.weights));
-    identity.insert("patterns".to_owned(), json!(fingerprints.patterns));
-    identity.insert("target".to_owned(), json!(options.target.to_string()));
-    identity.insert("resize".to_owned(), json!(options.resize));
-    identity.insert("crop".to_owned(), json!(options.crop));
-    identity.insert("gamma".to_owned(), json!(options.gamma));
-    identity.insert("seed".to_owned(), json!(options.seed));
-    identity.insert("precision".to_owned(), json!("f32"));
+    let mut insert = |name: &str, value| identity.insert(name.to_owned(), value);
+    insert("weights", json!(fingerprints.weights));
+    insert("target", json!(options.target.to_string()));
+    insert("resize", json!(options.resize));
+    insert("crop", json!(options.crop));
+    insert("precision", json!("f32"));
+    if let Some(patterns) = &fingerprints.patterns {
+        insert("patterns", json!(patterns));
+    }
+    if methods.iter().any(|method| method.needs_seed()) {
+        insert("seed", json!(options.seed));
+    }
+    let heat_maps = methods.iter().any(|method| method.kind() == Kind::Attribution);
+    if heat_maps && formats.contains(&Format::Png) {
+        insert("gamma", json!(options.gamma));
+    }
     identity
 }
 
@@ -200,7 +212,8 @@ impl Run<'_> {
         let mut todo = Vec::new();
         let mut positions = Vec::new();
         for (position, input) in images.into_iter().enumerate() {
-            let name = path_text(&input.path);
+            let name = input_name(&input);
+            self.refuse_other_key(&name, &input)?;
             let missing = self.resume.missing(&name, &input.stem(), &self.names, &self.formats)?;
             if missing.is_empty() {
                 self.manifest.keep(position as u64, &name);
@@ -236,6 +249,21 @@ impl Run<'_> {
             self.explain_batch(explainer, batch)?;
         }
         Ok(())
+    }
+
+    /// With `--target key` every input has a target of its own, which the identity of the run does not hold.
+    fn refuse_other_key(&self, name: &str, input: &InputImage) -> Result<(), Failure> {
+        if self.options.target != Target::Key || self.options.overwrite {
+            return Ok(());
+        }
+        let Some(Ok(Target::Index(target))) = input.target.as_deref().map(str::parse) else { return Ok(()) };
+        match self.resume.row(name)?.and_then(|row| row.target) {
+            Some(former) if former != target as u64 => Err(Failure::Run(format!(
+                "{name}: its target is {target}, but {} holds explanations of target {former}; use --overwrite or another --output",
+                path_text(&self.options.output)
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The batch that was asked for, or the backend's choice, smaller for larger crops.
@@ -274,7 +302,7 @@ impl Run<'_> {
         explained: Explained,
         (height, width): (usize, usize),
     ) -> Result<Row, OutputError> {
-        let name = path_text(&loaded.input.path);
+        let name = input_name(&loaded.input);
         let kept = if self.options.overwrite { Vec::new() } else { self.resume.kept_methods(&name)? };
         let explanations: Vec<Explanation> = explained
             .explanations
@@ -314,7 +342,7 @@ impl Run<'_> {
     }
 
     fn refuse_because(&mut self, position: u64, input: &InputImage, error: &str) -> Result<(), Failure> {
-        let name = path_text(&input.path);
+        let name = input_name(input);
         let message = if error.contains(&name) { error.to_owned() } else { format!("{name}: {error}") };
         self.progress.line(&format!("error: {message}"));
         let row = Row::failed(name, error);
@@ -327,6 +355,11 @@ impl Run<'_> {
         self.progress.advance(1);
         Ok(())
     }
+}
+
+/// What the manifest calls an input: its path, without a leading `./`, so that both ways of writing it are one input.
+fn input_name(input: &InputImage) -> String {
+    path_text(input.path.strip_prefix(".").unwrap_or(&input.path))
 }
 
 /// A row for people.
