@@ -1,7 +1,7 @@
 //! Decoding one image file to upright 8-bit RGB.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read, Seek};
+use std::io::{BufRead, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use image::error::LimitErrorKind;
@@ -39,9 +39,13 @@ pub fn decode(path: &Path, max_pixels: u64) -> Result<Rgb8, ImageError> {
 /// # Errors
 /// As [`decode`], without a path.
 pub fn decode_bytes(bytes: &[u8], max_pixels: u64) -> Result<Rgb8, ImageProblem> {
-    quiet_panic::catch(|| decode_stream(Cursor::new(bytes), max_pixels))
+    quiet_panic::catch(|| decode_stream(&mut Cursor::new(bytes), max_pixels))
         .unwrap_or_else(|reason| Err(ImageProblem::DecoderFailed { reason }))
 }
+
+/// Files and memory behind one type: the decoders are generic, and each type of reader compiles all of them again.
+trait BufReadSeek: BufRead + Seek {}
+impl<Stream: BufRead + Seek> BufReadSeek for Stream {}
 
 fn decode_file(path: &Path, max_pixels: u64) -> Result<Rgb8, ImageProblem> {
     let metadata = fs::metadata(path).map_err(reading)?;
@@ -55,7 +59,7 @@ fn decode_file(path: &Path, max_pixels: u64) -> Result<Rgb8, ImageProblem> {
         return Err(ImageProblem::NotAFile);
     }
     let file = File::open(path).map_err(reading)?;
-    decode_stream(BufReader::with_capacity(64 << 10, file), max_pixels)
+    decode_stream(&mut BufReader::with_capacity(64 << 10, file), max_pixels)
 }
 
 fn reading(error: std::io::Error) -> ImageProblem {
@@ -65,7 +69,7 @@ fn reading(error: std::io::Error) -> ImageProblem {
     }
 }
 
-fn decode_stream(mut stream: impl BufRead + Seek, max_pixels: u64) -> Result<Rgb8, ImageProblem> {
+fn decode_stream(stream: &mut dyn BufReadSeek, max_pixels: u64) -> Result<Rgb8, ImageProblem> {
     let start = stream.fill_buf().map_err(reading)?;
     if start.is_empty() {
         return Err(ImageProblem::Empty);
@@ -76,6 +80,9 @@ fn decode_stream(mut stream: impl BufRead + Seek, max_pixels: u64) -> Result<Rgb
         decode_jpeg(&bytes, max_pixels)?
     } else {
         let name = name(format).ok_or(ImageProblem::UnknownFormat)?;
+        if format == ImageFormat::WebP {
+            check_riff_length(stream)?;
+        }
         decode_other(stream, format, name, max_pixels)?
     };
     image.apply_orientation(orientation);
@@ -83,7 +90,7 @@ fn decode_stream(mut stream: impl BufRead + Seek, max_pixels: u64) -> Result<Rgb
 }
 
 /// Reads a compressed file whole, unless it is larger than any sensible image of the allowed size.
-fn read_all(stream: impl Read, max_pixels: u64) -> Result<Vec<u8>, ImageProblem> {
+fn read_all(stream: &mut dyn BufReadSeek, max_pixels: u64) -> Result<Vec<u8>, ImageProblem> {
     let most = max_pixels.saturating_mul(8).saturating_add(OVERHEAD);
     let mut bytes = Vec::new();
     let read = stream.take(most).read_to_end(&mut bytes).map_err(reading)?;
@@ -93,8 +100,26 @@ fn read_all(stream: impl Read, max_pixels: u64) -> Result<Vec<u8>, ImageProblem>
     Ok(bytes)
 }
 
+/// Refuses a WebP shorter than it says.
+///
+/// Its decoder reads zeros past the end, and would invent the last rows; libwebp refuses such a file, too.
+fn check_riff_length(stream: &mut dyn BufReadSeek) -> Result<(), ImageProblem> {
+    let mut header = [0; 8];
+    let truncated = |_| ImageProblem::Truncated { format: "WebP" };
+    stream.read_exact(&mut header).map_err(truncated)?;
+    let [.., a, b, c, d] = header;
+    let announced = 8 + u64::from(u32::from_le_bytes([a, b, c, d]));
+    let length = stream.seek(SeekFrom::End(0)).map_err(reading)?;
+    stream.rewind().map_err(reading)?;
+    // Some writers leave out the byte that pads the last chunk to an even length.
+    if length + 1 < announced {
+        return Err(ImageProblem::Truncated { format: "WebP" });
+    }
+    Ok(())
+}
+
 fn decode_other(
-    stream: impl BufRead + Seek,
+    stream: &mut dyn BufReadSeek,
     format: ImageFormat,
     name: &'static str,
     max_pixels: u64,
@@ -165,7 +190,11 @@ fn problem(error: image::ImageError, format: &'static str, max_pixels: u64) -> I
 
 /// Whether the data ran out: decoders wrap the reader's error at various depths.
 fn ends_early(error: &image::ImageError) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    // `source` skips the error that this variant holds.
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
+        image::ImageError::IoError(error) => Some(error),
+        other => Some(other),
+    };
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<std::io::Error>()
             && error.kind() == ErrorKind::UnexpectedEof

@@ -5,8 +5,8 @@
 //! 1. [`find`] turns command-line inputs (files, directories, lists) into a list of [`InputImage`]s.
 //! 2. [`decode`] reads one file, whatever its format, into upright 8-bit RGB.
 //! 3. [`resize`] brings the shorter side to a length and cuts out the centre.
-//! 4. [`load`] is decode and resize in one call.
-//! 5. [`prefetch`] loads many images ahead of a consumer, in order, on worker threads.
+//! 4. [`mod@load`] is decode and resize in one call.
+//! 5. [`mod@prefetch`] loads many images ahead of a consumer, in order, on worker threads.
 //!
 //! This room knows files and pixels; it knows nothing of networks, devices or outputs.
 

@@ -4,8 +4,9 @@
 //! torchvision/transforms/functional.py); pixels are antialiased bilinear as in Pillow's `Image.resize(BILINEAR)`,
 //! which torchvision's antialiased bilinear follows.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
 use super::Rgb8;
@@ -160,20 +161,45 @@ fn resample(image: &Rgb8, columns: Span, rows: Span, crop: u32) -> Result<Rgb8, 
         .pixels
         .get(rows.first as usize * row_length..rows.end as usize * row_length)
         .ok_or_else(|| shape_error(image))?;
-    let (width, height) = (image.width as u32, rows.end - rows.first);
-    let source = ImageRef::new(width, height, needed, PixelType::U8x3).map_err(failed)?;
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
-    let mut resizer = Resizer::new();
+    let height = rows.end - rows.first;
+    let narrowed = bilinear(
+        needed,
+        (image.width as u32, height),
+        (crop, height),
+        (columns.start, columns.length),
+        (0.0, f64::from(height)),
+    )?;
+    let pixels = bilinear(
+        &narrowed,
+        (crop, height),
+        (crop, crop),
+        (0.0, f64::from(crop)),
+        (rows.start - f64::from(rows.first), rows.length),
+    )?;
+    Ok(Rgb8 { width: crop as usize, height: crop as usize, pixels })
+}
 
-    let mut narrowed = Image::new(crop, height, PixelType::U8x3);
-    let across = options.crop(columns.start, 0.0, columns.length, f64::from(height));
-    resizer.resize(&source, &mut narrowed, &across).map_err(failed)?;
-
-    let mut finished = Image::new(crop, crop, PixelType::U8x3);
-    let down = options.crop(0.0, rows.start - f64::from(rows.first), f64::from(crop), rows.length);
-    resizer.resize(&narrowed, &mut finished, &down).map_err(failed)?;
-    Ok(Rgb8 { width: crop as usize, height: crop as usize, pixels: finished.into_vec() })
+/// Resamples a box of an RGB image, given as start and length on each axis; sizes are width and height.
+///
+/// The filter's windows reach beyond the box where the image goes on.
+fn bilinear(
+    source: &[u8],
+    source_size: (u32, u32),
+    target_size: (u32, u32),
+    columns: (f64, f64),
+    rows: (f64, f64),
+) -> Result<Vec<u8>, ResizeError> {
+    // Typed views: the untyped ones would compile the library's kernels for all of its thirteen pixel types.
+    let source = TypedImageRef::<U8x3>::from_buffer(source_size.0, source_size.1, source).map_err(failed)?;
+    let mut pixels = vec![0; target_size.0 as usize * target_size.1 as usize * 3];
+    let mut target =
+        TypedImage::<U8x3>::from_buffer(target_size.0, target_size.1, &mut pixels).map_err(failed)?;
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .use_alpha(false)
+        .crop(columns.0, rows.0, columns.1, rows.1);
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(failed)?;
+    Ok(pixels)
 }
 
 fn cut(image: &Rgb8, left: usize, top: usize, crop: usize) -> Rgb8 {
@@ -223,26 +249,23 @@ mod tests {
     fn whole_then_crop(image: &Rgb8, resize: u32, crop: u32) -> Rgb8 {
         let (width, height) = checked_size(image).unwrap();
         let (new_width, new_height) = resized_size(width, height, resize);
-        let full = |side: u32| Span { start: 0.0, length: f64::from(side), first: 0, end: side };
-        let (columns, rows) = (full(width), full(height));
-        let source = ImageRef::new(width, height, &image.pixels, PixelType::U8x3).unwrap();
-        let options =
-            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
-        let mut narrowed = Image::new(new_width as u32, height, PixelType::U8x3);
-        let mut finished = Image::new(new_width as u32, new_height as u32, PixelType::U8x3);
-        let mut resizer = Resizer::new();
-        resizer
-            .resize(
-                &source,
-                &mut narrowed,
-                &options.crop(columns.start, 0.0, columns.length, f64::from(height)),
-            )
-            .unwrap();
-        resizer
-            .resize(&narrowed, &mut finished, &options.crop(0.0, rows.start, new_width as f64, rows.length))
-            .unwrap();
-        let resized =
-            Rgb8 { width: new_width as usize, height: new_height as usize, pixels: finished.into_vec() };
+        let narrowed = bilinear(
+            &image.pixels,
+            (width, height),
+            (new_width as u32, height),
+            (0.0, f64::from(width)),
+            (0.0, f64::from(height)),
+        )
+        .unwrap();
+        let pixels = bilinear(
+            &narrowed,
+            (new_width as u32, height),
+            (new_width as u32, new_height as u32),
+            (0.0, new_width as f64),
+            (0.0, f64::from(height)),
+        )
+        .unwrap();
+        let resized = Rgb8 { width: new_width as usize, height: new_height as usize, pixels };
         cut(
             &resized,
             crop_start(new_width, crop) as usize,

@@ -43,10 +43,11 @@ pub struct ConvolutionOperator {
 }
 
 enum Layout {
-    /// `[frequency][input][output]`, frequencies `frequency_stride` apart.
-    Winograd { transformed: Vec<f32>, frequency_stride: usize },
-    /// `[input][tap][output]`, transformed when needed.
-    WinogradDeep { taps: Vec<f32> },
+    /// A vector a block of outputs: `[frequency][input][output of the block]`, frequencies padded apart.
+    Winograd { blocks: Vec<Vec<f32>> },
+    /// A vector a block of outputs: `[input][tap][output of the block]`, transformed when needed. In blocks, so that
+    /// the memory is read from front to back, which is what the processor prefetches.
+    WinogradDeep { blocks: Vec<Vec<f32>> },
     /// `[tap][input][output]`: patches are gathered, one product sums over taps and inputs.
     Im2col { matrix: Vec<f32> },
     /// `[input][tap][output]`: one product gives every tap's contribution, which are then added up. For few outputs.
@@ -67,21 +68,17 @@ impl ConvolutionOperator {
         };
         let taps = read_taps(source, layer, (fan_in, neurons), direction);
         let layout = if inputs.min(outputs) >= FEWEST_WINOGRAD_CHANNELS {
+            let blocks = blocks_of_outputs(&taps, outputs);
             if inputs * outputs > KEPT_PAIRS {
-                Layout::WinogradDeep { taps }
+                Layout::WinogradDeep { blocks }
             } else {
-                let frequency_stride = inputs * outputs + PADDING;
-                let mut transformed = vec![0.0; FREQUENCIES * frequency_stride];
-                for input in 0..inputs {
-                    pulp::Arch::new().dispatch(KernelTransform {
-                        taps: &taps[input * TAPS * outputs..],
-                        tap_stride: outputs,
-                        channels: outputs,
-                        transformed: &mut transformed[input * outputs..],
-                        frequency_stride,
-                    });
-                }
-                Layout::Winograd { transformed, frequency_stride }
+                let transformed = |taps: Vec<f32>| {
+                    let count = taps.len() / (TAPS * inputs);
+                    let mut kernels = vec![0.0; FREQUENCIES * (inputs * count + PADDING)];
+                    transform_kernels(&taps, count, &mut kernels);
+                    kernels
+                };
+                Layout::Winograd { blocks: blocks.into_iter().map(transformed).collect() }
             }
         } else if outputs < FEWEST_WINOGRAD_CHANNELS && inputs >= FEWEST_WINOGRAD_CHANNELS {
             Layout::Col2im { matrix: taps }
@@ -130,6 +127,28 @@ fn read_taps(
         }
     }
     taps
+}
+
+/// Cuts `[row][output]` into one `[row][output of the block]` a block of outputs.
+fn blocks_of_outputs(rows: &[f32], outputs: usize) -> Vec<Vec<f32>> {
+    let block = |first: usize| {
+        let last = outputs.min(first + CHANNEL_BLOCK);
+        rows.chunks_exact(outputs).flat_map(|row| &row[first..last]).copied().collect()
+    };
+    (0..outputs).into_par_iter().step_by(CHANNEL_BLOCK).map(block).collect()
+}
+
+/// Transforms a block's kernels `[input][tap][output]` of `count` outputs to `[frequency][input][output]` with
+/// frequencies padded apart.
+fn transform_kernels(taps: &[f32], count: usize, kernels: &mut [f32]) {
+    let inputs = taps.len() / (TAPS * count);
+    let frequency_stride = inputs * count + PADDING;
+    pulp::Arch::new().dispatch(KernelTransform {
+        taps,
+        channels: count,
+        transformed: kernels,
+        frequency_stride,
+    });
 }
 
 /// A batch of channels-last maps with a power of two each, applied as they are read.
@@ -184,10 +203,8 @@ pub fn convolve(
 ) {
     debug_assert_eq!(operator.inputs, input.maps.channels);
     match &operator.layout {
-        Layout::Winograd { transformed, frequency_stride } => {
-            winograd(operator, transformed, *frequency_stride, input, epilogue, rows, workspace);
-        }
-        Layout::WinogradDeep { taps } => winograd_deep(operator, taps, input, epilogue, rows, workspace),
+        Layout::Winograd { blocks } => winograd(operator, blocks, input, epilogue, rows, workspace),
+        Layout::WinogradDeep { blocks } => winograd_deep(operator, blocks, input, epilogue, rows, workspace),
         Layout::Im2col { matrix } => im2col(operator, matrix, input, epilogue, rows, workspace),
         Layout::Col2im { matrix } => col2im(operator, matrix, input, epilogue, rows, workspace),
     }
@@ -201,8 +218,7 @@ fn rows_per_group(tiles: usize, tiles_per_row: usize) -> usize {
 /// Many tiles, few channels: groups of tiles share the kept kernels, each group on one core, in its L2 cache.
 fn winograd(
     operator: &ConvolutionOperator,
-    kernels: &[f32],
-    kernel_stride: usize,
+    blocks: &[Vec<f32>],
     input: ScaledMaps,
     epilogue: &impl Epilogue,
     rows: &mut [TileRow],
@@ -228,15 +244,16 @@ fn winograd(
                 });
             }
         }
-        for first in (0..outputs).step_by(CHANNEL_BLOCK) {
+        for (kernels, first) in blocks.iter().zip((0..outputs).step_by(CHANNEL_BLOCK)) {
             let count = CHANNEL_BLOCK.min(outputs - first);
+            let kernel_stride = inputs * count + PADDING;
             let product_stride = tiles * count + PADDING;
             let mut products = workspace.take(FREQUENCIES * product_stride);
             for frequency in 0..FREQUENCIES {
                 multiply(
                     (tiles, inputs, count),
                     Matrix { values: &transformed[frequency * input_stride..], stride: inputs },
-                    Matrix { values: &kernels[frequency * kernel_stride + first..], stride: outputs },
+                    Matrix { values: &kernels[frequency * kernel_stride..], stride: count },
                     &mut products[frequency * product_stride..],
                     count,
                     Accumulate::Replace,
@@ -261,7 +278,7 @@ fn winograd(
 /// Few tiles, many channels: blocks of output channels go to the cores, each making its transformed kernels in cache.
 fn winograd_deep(
     operator: &ConvolutionOperator,
-    taps: &[f32],
+    blocks: &[Vec<f32>],
     input: ScaledMaps,
     epilogue: &impl Epilogue,
     rows: &mut [TileRow],
@@ -292,28 +309,22 @@ fn winograd_deep(
                 }
             },
         );
-        let firsts: Vec<usize> = (0..outputs).step_by(CHANNEL_BLOCK).collect();
         // One buffer a block of outputs: [tile][position][output].
-        let blocks: Vec<_> = firsts
+        let sums: Vec<_> = blocks
             .par_iter()
-            .map(|&first| {
+            .enumerate()
+            .map(|(block, taps)| {
+                let first = block * CHANNEL_BLOCK;
                 let count = CHANNEL_BLOCK.min(outputs - first);
                 let product_stride = tiles * count + PADDING;
-                let kernel_stride = INPUT_BLOCK * count + PADDING;
                 let mut products = workspace.take(FREQUENCIES * product_stride);
-                let mut kernels = workspace.take(FREQUENCIES * kernel_stride);
+                let mut kernels = workspace.take(FREQUENCIES * (INPUT_BLOCK * count + PADDING));
                 for (block, transformed) in transformed.chunks(FREQUENCIES * input_stride).enumerate() {
                     let first_input = block * INPUT_BLOCK;
                     let depth = INPUT_BLOCK.min(inputs - first_input);
-                    for index in 0..depth {
-                        pulp::Arch::new().dispatch(KernelTransform {
-                            taps: &taps[(first_input + index) * TAPS * outputs + first..],
-                            tap_stride: outputs,
-                            channels: count,
-                            transformed: &mut kernels[index * count..],
-                            frequency_stride: kernel_stride,
-                        });
-                    }
+                    let kernel_stride = depth * count + PADDING;
+                    let taps = &taps[first_input * TAPS * count..][..depth * TAPS * count];
+                    transform_kernels(taps, count, &mut kernels);
                     for frequency in 0..FREQUENCIES {
                         multiply(
                             (tiles, depth, count),
@@ -340,7 +351,7 @@ fn winograd_deep(
         group.par_iter_mut().enumerate().for_each(|(row_index, row)| {
             for tile_x in 0..per_row {
                 let tile = row_index * per_row + tile_x;
-                for (first, count, sums) in &blocks {
+                for (first, count, sums) in &sums {
                     let sums = &sums[tile * POSITIONS * count..][..POSITIONS * count];
                     epilogue.tile(row, tile_x, sums, *count, *first, *count);
                 }

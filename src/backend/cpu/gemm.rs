@@ -20,6 +20,14 @@ pub enum Accumulate {
     Add,
 }
 
+/// Rows of a product up to which the library reads B in place; with more it copies B into panels first, which for the
+/// short products of a Winograd convolution took half of the time.
+#[cfg(target_arch = "x86_64")]
+const UNPACKED_ROWS: usize = 12;
+/// Elements of B up to which it is read in place again and again.
+#[cfg(target_arch = "x86_64")]
+const IN_PLACE: usize = 1 << 15;
+
 fn required(rows: usize, columns: usize, stride: usize) -> usize {
     if rows == 0 || columns == 0 { 0 } else { (rows - 1) * stride + columns }
 }
@@ -44,40 +52,12 @@ pub fn multiply(
     }
     #[cfg(target_arch = "x86_64")]
     if let Some(instructions) = x86_instructions() {
-        let alpha = 1f32;
-        // SAFETY: the assertions above prove that every element the shapes and strides address lies inside its slice;
-        // `c` is borrowed mutably, so nothing else aliases it; the instruction set was detected on this processor.
-        unsafe {
-            private_gemm_x86::gemm(
-                private_gemm_x86::DType::F32,
-                private_gemm_x86::IType::U64,
-                instructions,
-                m,
-                n,
-                k,
-                c.as_mut_ptr().cast(),
-                c_stride as isize,
-                1,
-                std::ptr::null(),
-                std::ptr::null(),
-                private_gemm_x86::DstKind::Full,
-                match accumulate {
-                    Accumulate::Replace => private_gemm_x86::Accum::Replace,
-                    Accumulate::Add => private_gemm_x86::Accum::Add,
-                },
-                a.values.as_ptr().cast(),
-                a.stride as isize,
-                1,
-                false,
-                std::ptr::null(),
-                0,
-                b.values.as_ptr().cast(),
-                b.stride as isize,
-                1,
-                false,
-                (&raw const alpha).cast(),
-                1,
-            );
+        // A contiguous B that stays in the cache is best read where it is.
+        let rows = if b.stride == n && k * n <= IN_PLACE { UNPACKED_ROWS } else { m };
+        for first in (0..m).step_by(rows) {
+            let a = Matrix { values: &a.values[first * a.stride..], stride: a.stride };
+            let shape = (rows.min(m - first), k, n);
+            x86_multiply(instructions, shape, a, b, &mut c[first * c_stride..], c_stride, accumulate);
         }
         return;
     }
@@ -101,6 +81,55 @@ pub fn multiply(
             beta,
             c.as_mut_ptr(),
             c_stride as isize,
+            1,
+        );
+    }
+}
+
+/// One call of the library; the caller has checked the slices.
+#[cfg(target_arch = "x86_64")]
+fn x86_multiply(
+    instructions: private_gemm_x86::InstrSet,
+    (m, k, n): (usize, usize, usize),
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    c_stride: usize,
+    accumulate: Accumulate,
+) {
+    let alpha = 1f32;
+    // SAFETY: `multiply` asserted that every element the shapes and strides address lies inside its slice (a block of
+    // rows of it here); `c` is borrowed mutably, so nothing else aliases it; the instruction set was detected on this
+    // processor.
+    unsafe {
+        private_gemm_x86::gemm(
+            private_gemm_x86::DType::F32,
+            private_gemm_x86::IType::U64,
+            instructions,
+            m,
+            n,
+            k,
+            c.as_mut_ptr().cast(),
+            c_stride as isize,
+            1,
+            std::ptr::null(),
+            std::ptr::null(),
+            private_gemm_x86::DstKind::Full,
+            match accumulate {
+                Accumulate::Replace => private_gemm_x86::Accum::Replace,
+                Accumulate::Add => private_gemm_x86::Accum::Add,
+            },
+            a.values.as_ptr().cast(),
+            a.stride as isize,
+            1,
+            false,
+            std::ptr::null(),
+            0,
+            b.values.as_ptr().cast(),
+            b.stride as isize,
+            1,
+            false,
+            (&raw const alpha).cast(),
             1,
         );
     }

@@ -87,15 +87,11 @@ impl WithSimd for InputTransform<'_> {
         let mut first = 0;
         while first < channels {
             let count = S::F32_LANES.min(channels - first);
-            let mut columns = [[simd.splat_f32s(0.0); 6]; 6];
-            for x in 0..6 {
-                let mut column = [simd.splat_f32s(0.0); 6];
-                for y in 0..6 {
-                    let vector = load(simd, &self.patch[6 * y + x][first..first + count]);
-                    column[y] = simd.mul_f32s(vector, scale);
-                }
-                columns[x] = input_1d(simd, column);
-            }
+            let value = |y: usize, x: usize| {
+                simd.mul_f32s(load(simd, &self.patch[6 * y + x][first..first + count]), scale)
+            };
+            let columns: [_; 6] =
+                std::array::from_fn(|x| input_1d(simd, std::array::from_fn(|y| value(y, x))));
             for v in 0..6 {
                 let row = input_1d(simd, std::array::from_fn(|x| columns[x][v]));
                 for (u, value) in row.into_iter().enumerate() {
@@ -108,11 +104,10 @@ impl WithSimd for InputTransform<'_> {
     }
 }
 
-/// Transforms the kernels of one input channel: `taps[t * tap_stride + c]` for taps t = 3·y + x and `channels` output
-/// channels c; frequency f goes to `transformed[f * frequency_stride + c]`.
+/// Transforms kernels: `taps[(i * 9 + t) * channels + c]` for inputs i, taps t = 3·y + x and outputs c; frequency f goes
+/// to `transformed[f * frequency_stride + i * channels + c]`.
 pub struct KernelTransform<'a> {
     pub taps: &'a [f32],
-    pub tap_stride: usize,
     pub channels: usize,
     pub transformed: &'a mut [f32],
     pub frequency_stride: usize,
@@ -122,27 +117,26 @@ impl WithSimd for KernelTransform<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut first = 0;
-        while first < self.channels {
-            let count = S::F32_LANES.min(self.channels - first);
-            let mut columns = [[simd.splat_f32s(0.0); 6]; 3];
-            for (x, column) in columns.iter_mut().enumerate() {
-                *column = kernel_1d(
-                    simd,
-                    std::array::from_fn(|y| {
-                        let at = (3 * y + x) * self.tap_stride + first;
-                        load(simd, &self.taps[at..at + count])
-                    }),
-                );
-            }
-            for v in 0..6 {
-                let row = kernel_1d(simd, std::array::from_fn(|x| columns[x][v]));
-                for (u, value) in row.into_iter().enumerate() {
-                    let at = (6 * v + u) * self.frequency_stride + first;
-                    store(simd, &mut self.transformed[at..at + count], value);
+        let channels = self.channels;
+        for (input, taps) in self.taps.chunks_exact(9 * channels).enumerate() {
+            let mut first = 0;
+            while first < channels {
+                let count = S::F32_LANES.min(channels - first);
+                let tap = |y: usize, x: usize| {
+                    let at = (3 * y + x) * channels + first;
+                    load(simd, &taps[at..at + count])
+                };
+                let columns: [_; 3] =
+                    std::array::from_fn(|x| kernel_1d(simd, std::array::from_fn(|y| tap(y, x))));
+                for v in 0..6 {
+                    let row = kernel_1d(simd, std::array::from_fn(|x| columns[x][v]));
+                    for (u, value) in row.into_iter().enumerate() {
+                        let at = (6 * v + u) * self.frequency_stride + input * channels + first;
+                        store(simd, &mut self.transformed[at..at + count], value);
+                    }
                 }
+                first += count;
             }
-            first += count;
         }
     }
 }
@@ -163,16 +157,12 @@ impl WithSimd for OutputTransform<'_> {
         let mut first = 0;
         while first < self.channels {
             let count = S::F32_LANES.min(self.channels - first);
-            let mut columns = [[simd.splat_f32s(0.0); 4]; 6];
-            for (x, column) in columns.iter_mut().enumerate() {
-                *column = output_1d(
-                    simd,
-                    std::array::from_fn(|y| {
-                        let at = (6 * y + x) * self.frequency_stride + first;
-                        load(simd, &self.products[at..at + count])
-                    }),
-                );
-            }
+            let product = |y: usize, x: usize| {
+                let at = (6 * y + x) * self.frequency_stride + first;
+                load(simd, &self.products[at..at + count])
+            };
+            let columns: [_; 6] =
+                std::array::from_fn(|x| output_1d(simd, std::array::from_fn(|y| product(y, x))));
             for v in 0..4 {
                 let row = output_1d(simd, std::array::from_fn(|x| columns[x][v]));
                 for (u, value) in row.into_iter().enumerate() {
