@@ -61,6 +61,18 @@ pub fn multiply(
         }
         return;
     }
+    portable_multiply((m, k, n), a, b, c, c_stride, accumulate);
+}
+
+/// The product where there is no AVX2; the caller has checked the slices.
+fn portable_multiply(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    c_stride: usize,
+    accumulate: Accumulate,
+) {
     let beta = match accumulate {
         Accumulate::Replace => 0.0,
         Accumulate::Add => 1.0,
@@ -172,31 +184,63 @@ mod tests {
             .collect()
     }
 
+    type Product = fn((usize, usize, usize), Matrix, Matrix, &mut [f32], usize, Accumulate);
+
+    #[cfg(target_arch = "x86_64")]
+    fn avx2(
+        shape: (usize, usize, usize),
+        a: Matrix,
+        b: Matrix,
+        c: &mut [f32],
+        c_stride: usize,
+        accumulate: Accumulate,
+    ) {
+        x86_multiply(private_gemm_x86::InstrSet::Avx256, shape, a, b, c, c_stride, accumulate);
+    }
+
+    fn products() -> Vec<(&'static str, Product)> {
+        let mut products: Vec<(&str, Product)> = vec![("best", multiply), ("portable", portable_multiply)];
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            products.push(("AVX2", avx2));
+        }
+        products
+    }
+
     #[test]
-    fn agrees_with_float64_within_the_rounding_bound() {
-        for (m, k, n) in [(1, 1, 1), (7, 13, 5), (16, 512, 64), (49, 700, 33), (97, 27, 3), (3, 1030, 97)] {
-            let (a, b) = (values(m * (k + 2), 1), values(k * (n + 3), 2));
-            let mut c = values(m * (n + 1), 3);
-            let before = c.clone();
-            let view = |values, stride| Matrix { values, stride };
-            multiply((m, k, n), view(&a, k + 2), view(&b, n + 3), &mut c, n + 1, Accumulate::Add);
-            for i in 0..m {
-                for j in 0..n {
-                    let start = f64::from(before[i * (n + 1) + j]);
-                    let (mut sum, mut magnitude) = (start, start.abs());
-                    for l in 0..k {
-                        let product = f64::from(a[i * (k + 2) + l]) * f64::from(b[l * (n + 3) + j]);
-                        sum += product;
-                        magnitude += product.abs();
-                    }
-                    // Sequential float32 summation: |error| ≤ (k + 2)·2⁻²⁴·Σ|a·b|.
-                    let bound = (k + 2) as f64 * magnitude * 2f64.powi(-24);
-                    let got = f64::from(c[i * (n + 1) + j]);
-                    assert!((got - sum).abs() <= bound, "{m}×{k}×{n} at {i},{j}: {got} against {sum}");
-                }
+    fn every_kernel_agrees_with_float64_within_the_rounding_bound() {
+        let shapes = [(1, 1, 1), (7, 13, 5), (16, 512, 64), (49, 700, 33), (97, 27, 3), (3, 1030, 97)];
+        for (name, product) in products() {
+            for (m, k, n) in shapes {
+                check(name, product, (m, k, n), (k + 2, n + 3, n + 1));
+                check(name, product, (m, k, n), (k, n, n));
             }
-            for i in 0..m - 1 {
-                assert_eq!(c[i * (n + 1) + n], before[i * (n + 1) + n], "wrote between rows");
+        }
+    }
+
+    fn check(name: &str, product: Product, (m, k, n): (usize, usize, usize), strides: (usize, usize, usize)) {
+        let (a_stride, b_stride, c_stride) = strides;
+        let (a, b) = (values(m * a_stride, 1), values(k * b_stride, 2));
+        let mut c = values(m * c_stride, 3);
+        let before = c.clone();
+        let view = |values, stride| Matrix { values, stride };
+        product((m, k, n), view(&a, a_stride), view(&b, b_stride), &mut c, c_stride, Accumulate::Add);
+        for i in 0..m {
+            for j in 0..n {
+                let start = f64::from(before[i * c_stride + j]);
+                let (mut sum, mut magnitude) = (start, start.abs());
+                for l in 0..k {
+                    let product = f64::from(a[i * a_stride + l]) * f64::from(b[l * b_stride + j]);
+                    sum += product;
+                    magnitude += product.abs();
+                }
+                // Sequential float32 summation: |error| ≤ (k + 2)·2⁻²⁴·Σ|a·b|.
+                let bound = (k + 2) as f64 * magnitude * 2f64.powi(-24);
+                let got = f64::from(c[i * c_stride + j]);
+                assert!((got - sum).abs() <= bound, "{name} {m}×{k}×{n} at {i},{j}: {got} against {sum}");
+            }
+            for j in n..c_stride {
+                assert_eq!(c[i * c_stride + j], before[i * c_stride + j], "{name} wrote between rows");
             }
         }
     }
