@@ -33,7 +33,7 @@ const METHODS: [Method; 5] = [
     Method::PatternAttribution,
 ];
 /// Side of a tile, space between tiles and height of the captions, in pixels.
-const TILE: u32 = 160;
+const TILE: u32 = 152;
 const GAP: u32 = 4;
 const CAPTION: u32 = 16;
 /// The command line's default for heat maps.

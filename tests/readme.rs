@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const README: &str = include_str!("../README.md");
 
@@ -90,8 +90,13 @@ impl Clone {
             }
         }
         let folder = tempfile::tempdir().unwrap();
-        for shared in ["samples", "weights"] {
-            symlink(root().join(shared), folder.path().join(shared)).unwrap();
+        symlink(root().join("weights"), folder.path().join("weights")).unwrap();
+        // Copied, since `find` does not follow links.
+        let samples = folder.path().join("samples");
+        fs::create_dir(&samples).unwrap();
+        for photo in fs::read_dir(root().join("samples")).unwrap() {
+            let photo = photo.unwrap();
+            fs::copy(photo.path(), samples.join(photo.file_name())).unwrap();
         }
         let bin = folder.path().join("bin");
         fs::create_dir(&bin).unwrap();
@@ -108,6 +113,7 @@ impl Clone {
             .current_dir(self.folder.path())
             .env("PATH", &self.path)
             .env_remove("VGGX_DATA")
+            .stdin(Stdio::null())
             .output()
             .unwrap();
         assert!(
