@@ -1,4 +1,54 @@
-//! vggx explains what a VGG network saw.
+//! vggx explains what a VGG network saw: which pixels made it respond (PatternAttribution), what signal in them it
+//! responded to (PatternNet), and the older gradient, DeconvNet and Guided Backprop to compare with.
+//!
+//! The `vggx` command is a thin layer over this library. From a photo to its explanations:
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::Arc;
+//! use vggx::backend::cpu::Cpu;
+//! use vggx::explain::{Explainer, Input, Method, Operators, Target};
+//! use vggx::images::{LoadOptions, load};
+//! use vggx::network::PreprocessingOverrides;
+//! use vggx::patterns::Patterns;
+//! use vggx::weights::{Weights, bundled};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let weights = bundled::weights().ok_or("no bundled weights: set VGGX_DATA")?;
+//! let weights = Arc::new(Weights::open(&weights, &PreprocessingOverrides::default())?);
+//! weights.check_finite()?;
+//! let patterns = bundled::patterns().ok_or("no bundled patterns: set VGGX_DATA")?;
+//! let patterns = Arc::new(Patterns::open(&patterns, &weights)?);
+//!
+//! // The CPU takes the network's forward pass as its first operators; 0 threads means all cores.
+//! let network = weights.network().clone();
+//! let biases = (0..network.parametric().count()).map(|layer| weights.bias(layer).to_vec()).collect();
+//! let cpu = Cpu::new(network, Arc::new(Operators::forward(weights.clone())), biases, 0)?;
+//! let explainer = Explainer::new(Box::new(cpu), &weights, Some(&patterns), &Method::DEFAULT, None, 0)?;
+//!
+//! let photo = load(Path::new("samples/cat.jpg"), &LoadOptions::default())?;
+//! let inputs = [Input { pixels: &photo.pixels, key: None }];
+//! for explained in explainer.explain((photo.height, photo.width), &inputs, &Target::Top(1))? {
+//!     let explained = explained?;
+//!     println!("output {} responded with {}", explained.target, explained.response);
+//!     for explanation in &explained.explanations {
+//!         // [3, height, width] as red, green, blue; times 2^scale_log2, which is nearly always 2^0.
+//!         println!("{}: {} values", explanation.method, explanation.values.len());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | does |
+//! |---|---|
+//! | [`images`] | finds, decodes, resizes and crops images |
+//! | [`weights`], [`patterns`] | map safetensors files and check them before use |
+//! | [`network`] | describes the layers, their extents and the preprocessing |
+//! | [`backend`] | runs the forward pass, and backward passes with any operators and gates |
+//! | [`explain`] | turns methods into operators, gates and starts; resolves targets |
+//! | [`output`] | writes pictures, arrays, the manifest and the run record |
+//! | [`cli`] | is the command line |
 
 pub mod backend;
 pub mod cli;
