@@ -290,8 +290,8 @@ fn gate_position(gate: Gate, sums: &[f32], bits: &[u8], values: &mut [f32]) -> u
 
 /// Whether a value passes the backward ReLU. Not a number passes, so that it is found and told.
 #[inline(always)]
-fn passes_sign(r: f32, by_sign: bool) -> bool {
-    !by_sign || !(r <= 0.0)
+pub fn passes_sign(r: f32, by_sign: bool) -> bool {
+    !by_sign || r > 0.0 || r.is_nan()
 }
 
 /// Gates one pooled position and writes it to the argmax of its window, zero to the other three.

@@ -157,8 +157,7 @@ impl<'a> CpuTrace<'a> {
             signal.add_gain(source.gain_log2(layer.shape.layer));
             if let Some(mask) = index.checked_sub(1).and_then(|below| self.dense_masks.get(below)) {
                 for (r, &active) in r.iter_mut().zip(mask) {
-                    // Not a number passes, so that it is found and told.
-                    let passes = (!gate.by_mask() || active) && (!gate.by_sign() || !(*r <= 0.0));
+                    let passes = (!gate.by_mask() || active) && epilogue::passes_sign(*r, gate.by_sign());
                     *r = if passes { *r } else { 0.0 };
                 }
             }

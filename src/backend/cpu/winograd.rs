@@ -92,9 +92,8 @@ impl WithSimd for InputTransform<'_> {
             };
             let columns: [_; 6] =
                 std::array::from_fn(|x| input_1d(simd, std::array::from_fn(|y| value(y, x))));
-            for v in 0..6 {
-                let row = input_1d(simd, std::array::from_fn(|x| columns[x][v]));
-                for (u, value) in row.into_iter().enumerate() {
+            for (v, row) in transposed(columns).into_iter().enumerate() {
+                for (u, value) in input_1d(simd, row).into_iter().enumerate() {
                     let at = (6 * v + u) * self.frequency_stride + first;
                     store(simd, &mut self.transformed[at..at + count], value);
                 }
@@ -128,9 +127,8 @@ impl WithSimd for KernelTransform<'_> {
                 };
                 let columns: [_; 3] =
                     std::array::from_fn(|x| kernel_1d(simd, std::array::from_fn(|y| tap(y, x))));
-                for v in 0..6 {
-                    let row = kernel_1d(simd, std::array::from_fn(|x| columns[x][v]));
-                    for (u, value) in row.into_iter().enumerate() {
+                for (v, row) in transposed(columns).into_iter().enumerate() {
+                    for (u, value) in kernel_1d(simd, row).into_iter().enumerate() {
                         let at = (6 * v + u) * self.frequency_stride + input * channels + first;
                         store(simd, &mut self.transformed[at..at + count], value);
                     }
@@ -163,9 +161,8 @@ impl WithSimd for OutputTransform<'_> {
             };
             let columns: [_; 6] =
                 std::array::from_fn(|x| output_1d(simd, std::array::from_fn(|y| product(y, x))));
-            for v in 0..4 {
-                let row = output_1d(simd, std::array::from_fn(|x| columns[x][v]));
-                for (u, value) in row.into_iter().enumerate() {
+            for (v, row) in transposed(columns).into_iter().enumerate() {
+                for (u, value) in output_1d(simd, row).into_iter().enumerate() {
                     let at = (4 * v + u) * self.channels + first;
                     store(simd, &mut self.sums[at..at + count], value);
                 }
@@ -173,6 +170,14 @@ impl WithSimd for OutputTransform<'_> {
             first += count;
         }
     }
+}
+
+/// Columns to rows.
+#[inline(always)]
+fn transposed<V: Copy, const ROWS: usize, const COLUMNS: usize>(
+    columns: [[V; ROWS]; COLUMNS],
+) -> [[V; COLUMNS]; ROWS] {
+    std::array::from_fn(|row| std::array::from_fn(|column| columns[column][row]))
 }
 
 /// Loads up to a vector's worth of values (missing lanes are zero).
