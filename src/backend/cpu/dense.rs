@@ -53,25 +53,28 @@ pub fn forward(
 
 /// Σ aᵢbᵢ in a fixed order.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    vectorised(|| {
-        let mut sums = [0f32; CHAINS];
-        let (a_chunks, b_chunks) = (a.chunks_exact(CHAINS), b.chunks_exact(CHAINS));
-        let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
-        for (a, b) in a_chunks.zip(b_chunks) {
-            for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-                *sum += a * b;
+    vectorised(
+        #[inline(always)]
+        || {
+            let mut sums = [0f32; CHAINS];
+            let (a_chunks, b_chunks) = (a.chunks_exact(CHAINS), b.chunks_exact(CHAINS));
+            let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+            for (a, b) in a_chunks.zip(b_chunks) {
+                for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+                    *sum += a * b;
+                }
             }
-        }
-        // Pairwise, so that rounding grows with the logarithm of the number of chains.
-        let mut width = CHAINS;
-        while width > 1 {
-            width /= 2;
-            for i in 0..width {
-                sums[i] += sums[i + width];
+            // Pairwise, so that rounding grows with the logarithm of the number of chains.
+            let mut width = CHAINS;
+            while width > 1 {
+                width /= 2;
+                for i in 0..width {
+                    sums[i] += sums[i + width];
+                }
             }
-        }
-        sums[0] + rest
-    })
+            sums[0] + rest
+        },
+    )
 }
 
 /// r_in \[images, inputs\] = r_out \[images, outputs\] · Op, without the operator's gain. Neurons that no image's signal
@@ -93,7 +96,10 @@ pub fn backward(source: &dyn OperatorSource, shape: DenseShape, r_out: &[f32], i
                     let r = r_out[image * shape.outputs + neuron];
                     // Skipped, not added as zero: a sum must not depend on the other images of the batch.
                     if r != 0.0 {
-                        vectorised(|| sums.iter_mut().zip(&row).for_each(|(sum, &op)| *sum += r * op));
+                        vectorised(
+                            #[inline(always)]
+                            || sums.iter_mut().zip(&row).for_each(|(sum, &op)| *sum += r * op),
+                        );
                     }
                 }
             }

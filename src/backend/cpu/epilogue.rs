@@ -60,17 +60,20 @@ impl Epilogue for Forward<'_> {
         let bias = &self.bias[first..first + count];
         let (rows, columns) = (self.maps.rows_in(row.tile_y), SIDE.min(self.maps.width - tile_x * SIDE));
         let position = |y: usize, x: usize| &sums[(y * SIDE + x) * stride..][..count];
-        let largest = vectorised(|| {
-            let mut largest = 0;
-            for y in 0..rows {
-                for x in 0..columns {
-                    for (sum, bias) in position(y, x).iter().zip(bias) {
-                        largest = largest.max(magnitude_bits(sum + bias));
+        let largest = vectorised(
+            #[inline(always)]
+            || {
+                let mut largest = 0;
+                for y in 0..rows {
+                    for x in 0..columns {
+                        for (sum, bias) in position(y, x).iter().zip(bias) {
+                            largest = largest.max(magnitude_bits(sum + bias));
+                        }
                     }
                 }
-            }
-            largest
-        });
+                largest
+            },
+        );
         row.largest = row.largest.max(largest);
         let channels = self.maps.channels;
         if self.pool {
@@ -107,43 +110,49 @@ fn pooled_rows(tile_y: usize, height: usize) -> usize {
 /// z = sum + bias; stores max(z, 0) and the bits z > 0.
 #[inline]
 fn rectify(sums: &[f32], bias: &[f32], values: &mut [f32], bits: &mut [u8]) {
-    vectorised(|| {
-        for ((sums, bias), (values, bits)) in
-            sums.chunks(8).zip(bias.chunks(8)).zip(values.chunks_mut(8).zip(bits.iter_mut()))
-        {
-            let mut byte = 0;
-            for (c, ((sum, bias), value)) in sums.iter().zip(bias).zip(values).enumerate() {
-                let z = sum + bias;
-                let active = z > 0.0;
-                *value = if active { z } else { 0.0 };
-                byte |= u8::from(active) << c;
+    vectorised(
+        #[inline(always)]
+        || {
+            for ((sums, bias), (values, bits)) in
+                sums.chunks(8).zip(bias.chunks(8)).zip(values.chunks_mut(8).zip(bits.iter_mut()))
+            {
+                let mut byte = 0;
+                for (c, ((sum, bias), value)) in sums.iter().zip(bias).zip(values).enumerate() {
+                    let z = sum + bias;
+                    let active = z > 0.0;
+                    *value = if active { z } else { 0.0 };
+                    byte |= u8::from(active) << c;
+                }
+                *bits = byte;
             }
-            *bits = byte;
-        }
-    });
+        },
+    );
 }
 
 /// Pools one window of four positions in scan order.
 #[inline]
 fn pool_window(window: [&[f32]; 4], bias: &[f32], values: &mut [f32], codes: &mut [u8]) {
-    vectorised(|| {
-        let count = values.len();
-        let [a, b, c, d] = window.map(|sums| &sums[..count]);
-        let (bias, codes) = (&bias[..count], &mut codes[..count]);
-        for i in 0..count {
-            let relu = |z: f32| if z > 0.0 { z } else { 0.0 };
-            let (mut best, mut argmax) = (relu(a[i] + bias[i]), 0u32);
-            for (k, sums) in [b, c, d].into_iter().enumerate() {
-                let value = relu(sums[i] + bias[i]);
-                let better = value > best;
-                best = if better { value } else { best };
-                argmax = if better { k as u32 + 1 } else { argmax };
+    vectorised(
+        #[inline(always)]
+        || {
+            let count = values.len();
+            let [a, b, c, d] = window.map(|sums| &sums[..count]);
+            let (bias, codes) = (&bias[..count], &mut codes[..count]);
+            for i in 0..count {
+                let relu = |z: f32| if z > 0.0 { z } else { 0.0 };
+                let (mut best, mut argmax) = (relu(a[i] + bias[i]), 0u32);
+                for (k, sums) in [b, c, d].into_iter().enumerate() {
+                    let value = relu(sums[i] + bias[i]);
+                    let better = value > best;
+                    best = if better { value } else { best };
+                    argmax = if better { k as u32 + 1 } else { argmax };
+                }
+                let positive = if best > 0.0 { u32::from(POSITIVE) } else { 0 };
+                values[i] = best;
+                codes[i] = (argmax | positive) as u8;
             }
-            let positive = if best > 0.0 { u32::from(POSITIVE) } else { 0 };
-            values[i] = best;
-            codes[i] = (argmax | positive) as u8;
-        }
-    });
+        },
+    );
 }
 
 /// What a signal meets on its way down: the layer whose output it has just been carried to.
@@ -208,7 +217,10 @@ impl Epilogue for Backward<'_> {
                     Below::Image => {
                         let values = &mut row.values[(y * width + map_x) * channels + first..][..count];
                         values.copy_from_slice(sums);
-                        vectorised(|| sums.iter().fold(0, |largest, &r| largest.max(magnitude_bits(r))))
+                        vectorised(
+                            #[inline(always)]
+                            || sums.iter().fold(0, |largest, &r| largest.max(magnitude_bits(r))),
+                        )
                     }
                     Below::Rectifier { mask } => {
                         let bits = &mask[at * mask_bytes(channels) + first / 8..][..mask_bytes(count)];
@@ -274,18 +286,21 @@ fn clear_uncovered(
 #[inline]
 fn gate_position(gate: Gate, sums: &[f32], bits: &[u8], values: &mut [f32]) -> u32 {
     let (by_mask, by_sign) = (gate.by_mask(), gate.by_sign());
-    vectorised(|| {
-        let mut largest = 0;
-        for ((sums, values), &bits) in sums.chunks(8).zip(values.chunks_mut(8)).zip(bits) {
-            let bits = if by_mask { bits } else { 0xff };
-            for (c, (&r, value)) in sums.iter().zip(values).enumerate() {
-                let passes = (bits >> c) & 1 != 0 && passes_sign(r, by_sign);
-                *value = if passes { r } else { 0.0 };
-                largest = largest.max(magnitude_bits(*value));
+    vectorised(
+        #[inline(always)]
+        || {
+            let mut largest = 0;
+            for ((sums, values), &bits) in sums.chunks(8).zip(values.chunks_mut(8)).zip(bits) {
+                let bits = if by_mask { bits } else { 0xff };
+                for (c, (&r, value)) in sums.iter().zip(values).enumerate() {
+                    let passes = (bits >> c) & 1 != 0 && passes_sign(r, by_sign);
+                    *value = if passes { r } else { 0.0 };
+                    largest = largest.max(magnitude_bits(*value));
+                }
             }
-        }
-        largest
-    })
+            largest
+        },
+    )
 }
 
 /// Whether a value passes the backward ReLU. Not a number passes, so that it is found and told.
@@ -299,21 +314,25 @@ pub fn passes_sign(r: f32, by_sign: bool) -> bool {
 fn scatter_window(gate: Gate, sums: &[f32], codes: &[u8], window: &mut [&mut [f32]; 4]) -> u32 {
     let (by_mask, by_sign) = (gate.by_mask(), gate.by_sign());
     let needed = if by_mask { POSITIVE } else { 0 };
-    vectorised(|| {
-        let count = sums.len();
-        let codes = &codes[..count];
-        let mut largest = 0;
-        for (k, values) in window.iter_mut().enumerate() {
-            let values = &mut values[..count];
-            for i in 0..count {
-                let (r, code) = (sums[i], codes[i]);
-                let passes = code & ARGMAX == k as u8 && code & needed == needed && passes_sign(r, by_sign);
-                values[i] = if passes { r } else { 0.0 };
-                largest = largest.max(magnitude_bits(values[i]));
+    vectorised(
+        #[inline(always)]
+        || {
+            let count = sums.len();
+            let codes = &codes[..count];
+            let mut largest = 0;
+            for (k, values) in window.iter_mut().enumerate() {
+                let values = &mut values[..count];
+                for i in 0..count {
+                    let (r, code) = (sums[i], codes[i]);
+                    let passes =
+                        code & ARGMAX == k as u8 && code & needed == needed && passes_sign(r, by_sign);
+                    values[i] = if passes { r } else { 0.0 };
+                    largest = largest.max(magnitude_bits(values[i]));
+                }
             }
-        }
-        largest
-    })
+            largest
+        },
+    )
 }
 
 /// Runs an epilogue on maps that are sums already: where the backward pass enters the convolutions.

@@ -2,8 +2,8 @@
 
 /// Runs `work` compiled for the best instruction set of this processor.
 ///
-/// The closure is inlined into functions with AVX2 or AVX-512 enabled, so that the compiler vectorises plain loops in
-/// it without `-C target-cpu=native`.
+/// The closure, which must be marked `#[inline(always)]`, is inlined into functions with AVX2 or AVX-512 enabled, so that
+/// the compiler vectorises plain loops in it without `-C target-cpu=native`.
 #[inline]
 pub fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     struct Work<F>(F);
