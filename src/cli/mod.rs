@@ -23,7 +23,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Explain images: signals and heat maps of what made the network respond
-    Explain(explain::Options),
+    Explain(Box<explain::Options>),
     /// Show this build and its devices, or what a weight or pattern file holds
     Info(info::Options),
     /// Print shell completions

@@ -177,7 +177,7 @@ fn bad_images_are_named_and_good_ones_done() {
 fn an_unreadable_image_is_one_of_the_bad() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
-    std::fs::set_permissions(place.file("b.png"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(place.file("b.png"), std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(place.file("b.png")).is_ok() {
         eprintln!("not run here: this user may read everything");
         return;

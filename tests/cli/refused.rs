@@ -12,7 +12,7 @@ fn bad_weights_are_refused() {
     let good = Model::tiny_classifier(1);
     let bytes = good.bytes(Dtype::F32);
     place.write("truncated", &bytes[..bytes.len() / 2]);
-    place.write("header", raw("{}", b"")[..7].to_vec());
+    place.write("header", &raw("{}", b"")[..7]);
     place.write("oversized", [u64::MAX.to_le_bytes().as_slice(), b"{}"].concat());
     place.write("zero", "");
     good.clone().without("features.3.bias").save(place.path(), "gap", Dtype::F32);
