@@ -1,9 +1,8 @@
 //! `vggx completions`: scripts for shells.
 
-use super::exit::{Failure, Outcome};
+use super::exit::{Failure, Outcome, print};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
-use std::io::Write;
 
 #[derive(Args)]
 pub struct Options {
@@ -16,6 +15,6 @@ pub struct Options {
 pub fn run<C: CommandFactory>(options: &Options) -> Result<Outcome, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut C::command(), "vggx", &mut script);
-    std::io::stdout().write_all(&script)?;
+    print(String::from_utf8_lossy(&script).trim_end())?;
     Ok(Outcome::Done)
 }

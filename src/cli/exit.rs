@@ -18,6 +18,8 @@ pub enum Outcome {
 pub enum Failure {
     /// 1.
     Run(String),
+    /// Whoever read standard output has seen enough (`vggx ... | head`): nothing went wrong, 0.
+    ReaderGone,
     /// 2.
     Usage(String),
 }
@@ -40,6 +42,7 @@ pub fn report(outcome: Outcome) -> ExitCode {
     let (message, code) = match outcome {
         Outcome::Done => return ExitCode::SUCCESS,
         Outcome::SomeFailed => return ExitCode::from(3),
+        Outcome::Failed(Failure::ReaderGone) => return ExitCode::SUCCESS,
         Outcome::Failed(Failure::Run(message)) => (message, 1),
         Outcome::Failed(Failure::Usage(message)) => {
             (format!("{message}\n\nFor more information, try '--help'."), 2)
@@ -53,9 +56,13 @@ pub fn report(outcome: Outcome) -> ExitCode {
 /// Prints a line on standard output.
 ///
 /// # Errors
-/// When standard output cannot be written; a reader that went away (`vggx ... | head`) is not an error to shout about,
-/// but ends the run all the same.
+/// When standard output cannot be written.
 pub fn print(line: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{line}")
-        .map_err(|error| Failure::Run(format!("cannot write to standard output: {error}")))
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::Run(format!(
+            "cannot write to standard output: {error}; send it to a place with space that can be written"
+        )),
+    })
 }

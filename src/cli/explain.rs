@@ -6,6 +6,7 @@ use super::exit::{Failure, Outcome};
 use super::network::NetworkOptions;
 use crate::explain::{Method, Target};
 use clap::Args;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -13,27 +14,27 @@ pub struct Options {
     /// Image files, directories (recursive), @list.txt (a path a line, optionally a tab and a target), or - for such a
     /// list on standard input [default: samples/ when it is there]
     #[arg(value_name = "INPUT")]
-    inputs: Vec<String>,
-    /// gradient, deconvnet, guided-backprop, patternnet, pattern-attribution, signal:E, attribution:E with E = identity,
-    /// filter, linear, two-component, random
+    inputs: Vec<OsString>,
+    /// Methods: gradient, deconvnet, guided-backprop, patternnet, pattern-attribution, and signal:E, attribution:E with
+    /// E = identity, filter, linear, two-component, random
     #[arg(
         long = "method",
         short,
         value_name = "M,...",
         value_delimiter = ',',
-        default_values_t = Method::DEFAULT
+        default_value = "patternnet,pattern-attribution"
     )]
     methods: Vec<Method>,
     /// The output to explain: top1, topN, an index, a label, or key (the target that comes with each input)
     #[arg(long, short, value_name = "T", default_value = "top1", allow_hyphen_values = true)]
     target: Target,
-    /// Names of the outputs, one a line
+    /// Names of the network's outputs, one a line, in their order
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Folder of the outputs
+    /// Folder to write into
     #[arg(long, short, value_name = "DIR", default_value = "explanations")]
     output: PathBuf,
-    /// png, npy, npz, safetensors; none for timing
+    /// Formats: png, npy, npz, safetensors; none for timing
     #[arg(long, short, value_name = "F,...", default_value = "png")]
     format: String,
     /// Exponent of heat maps, sign-preserving
@@ -46,7 +47,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=16384))]
     crop: u32,
     /// Refuse images with more pixels
-    #[arg(long, value_name = "N", default_value_t = 178_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 178_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     max_pixels: u64,
     /// Images computed together [default: from the device's memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]

@@ -23,13 +23,13 @@ pub struct NetworkOptions {
     #[arg(long, value_name = "ORDER", value_parser = ["rgb", "bgr"], help_heading = "Preprocessing")]
     pub channel_order: Option<String>,
     /// Value of a white pixel before the mean is subtracted: 1 or 255
-    #[arg(long, value_name = "SCALE", help_heading = "Preprocessing")]
+    #[arg(long, value_name = "SCALE", value_parser = positive, allow_hyphen_values = true, help_heading = "Preprocessing")]
     pub pixel_scale: Option<f32>,
     /// Mean of each channel, in the network's order: A,B,C
     #[arg(long, value_name = "MEAN", value_parser = three, allow_hyphen_values = true, help_heading = "Preprocessing")]
     pub mean: Option<[f32; 3]>,
     /// Standard deviation of each channel, in the network's order: A,B,C
-    #[arg(long, value_name = "STD", value_parser = three, allow_hyphen_values = true, help_heading = "Preprocessing")]
+    #[arg(long, value_name = "STD", value_parser = three_not_zero, allow_hyphen_values = true, help_heading = "Preprocessing")]
     pub std: Option<[f32; 3]>,
     /// Where to compute: auto, cpu, cuda, cuda:0,1,...
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Device")]
@@ -49,6 +49,21 @@ fn three(text: &str) -> Result<[f32; 3], String> {
     match numbers.ok().and_then(|numbers| <[f32; 3]>::try_from(numbers).ok()) {
         Some(numbers) if numbers.iter().all(|number| number.is_finite()) => Ok(numbers),
         _ => Err("expected three numbers, as in 0.485,0.456,0.406".to_owned()),
+    }
+}
+
+/// Three numbers to divide by.
+fn three_not_zero(text: &str) -> Result<[f32; 3], String> {
+    match three(text)? {
+        numbers if numbers.contains(&0.0) => Err("a standard deviation cannot be zero".to_owned()),
+        numbers => Ok(numbers),
+    }
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("expected a positive number".to_owned()),
     }
 }
 
@@ -74,12 +89,22 @@ impl NetworkOptions {
 
     /// Maps the patterns that belong to the weights: those that were named, or the bundled ones of the bundled weights.
     pub fn open_patterns(&self, weights: &Weights) -> Result<Option<Arc<Patterns>>, Failure> {
-        let path = match (&self.patterns, &self.weights) {
-            (Some(path), _) => path.clone(),
-            (None, None) => bundled::patterns().ok_or_else(|| not_bundled("patterns", "--patterns"))?,
-            (None, Some(_)) => return Ok(None),
+        let path = match &self.patterns {
+            Some(path) => path.clone(),
+            None if self.uses_bundled_weights() => {
+                bundled::patterns().ok_or_else(|| not_bundled("patterns", "--patterns"))?
+            }
+            None => return Ok(None),
         };
         Ok(Some(Arc::new(Patterns::open(&path, weights)?)))
+    }
+
+    /// Also when the bundled file was named.
+    fn uses_bundled_weights(&self) -> bool {
+        let Some(path) = &self.weights else { return true };
+        let place = |path: &Path| path.canonicalize().ok();
+        let bundled = bundled::weights().as_deref().and_then(place);
+        bundled.is_some() && bundled == place(path)
     }
 
     /// Prepares the network's forward pass on the device.
@@ -132,8 +157,11 @@ fn not_bundled(what: &str, option: &str) -> Failure {
 pub fn read_labels(path: &Path, outputs: usize) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Run(format!("cannot read the labels {}: {error}", path.display())))?;
-    let labels: Vec<String> =
+    let mut labels: Vec<String> =
         text.trim_start_matches('\u{feff}').lines().map(|line| line.trim().to_owned()).collect();
+    while labels.last().is_some_and(String::is_empty) {
+        labels.pop();
+    }
     if labels.len() != outputs {
         return Err(Failure::Run(format!(
             "the labels {} have {} lines, but the network has {outputs} outputs; give one name a line, in the order of the outputs",

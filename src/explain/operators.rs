@@ -32,7 +32,7 @@ struct LayerOperator {
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     #[error(
-        "the operator '{operator}' needs a pattern file; give one with --patterns, or learn patterns for these weights"
+        "the operator '{operator}' needs a pattern file; give one with --patterns, or choose a method without: gradient, deconvnet, guided-backprop, signal:filter, attribution:filter"
     )]
     PatternsNeeded { operator: &'static str },
     #[error(transparent)]

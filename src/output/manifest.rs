@@ -400,14 +400,14 @@ impl ManifestWriter {
         Self { partial_end: index.partial_end, index, partial: None, rows: HashMap::new() }
     }
 
-    /// Adds the row of the input at `position` of this call. What an earlier run wrote for the same input by other
+    /// Adds the row of the input at `position` of this call, and returns it as the manifest will hold it. What an earlier run wrote for the same input by other
     /// methods or in other formats stays listed. From here on the folder's run is an unfinished one: `run.json` of an
     /// earlier run is removed.
     ///
     /// # Errors
     /// [`OutputError::NoSpace`], [`OutputError::Write`], [`OutputError::Read`], [`OutputError::Damaged`]; then the
     /// partial manifest holds all earlier rows and not this one.
-    pub fn append(&mut self, position: u64, row: Row) -> Result<(), OutputError> {
+    pub fn append(&mut self, position: u64, row: Row) -> Result<Row, OutputError> {
         let path = self.index.folder.join(PARTIAL_FILE_NAME);
         let mut partial = match self.partial.take() {
             Some(partial) => partial,
@@ -429,9 +429,9 @@ impl ManifestWriter {
         self.partial = Some(partial);
         written.map_err(|error| OutputError::writing(&path, error))?;
 
-        self.rows.insert(row.input, (position, Some((self.partial_end, line.len() - 1))));
+        self.rows.insert(row.input.clone(), (position, Some((self.partial_end, line.len() - 1))));
         self.partial_end += line.len() as u64;
-        Ok(())
+        Ok(row)
     }
 
     /// Notes that nothing was to be done for the input at `position` of this call.

@@ -11,10 +11,13 @@ use crate::output::manifest::{ManifestWriter, Row};
 use crate::output::resume::{Identity, Resume};
 use crate::output::run_record::{Counts, Fingerprints, RunRecord, Times};
 use crate::output::{Explanation, Format, OutputError, Rendering, Writer, parse_formats, path_text};
+use crate::patterns::Patterns;
 use crate::weights::Weights;
 use rayon::prelude::*;
 use serde_json::json;
-use std::path::Path;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 /// Positions of a crop that fill the memory a default batch is meant for.
@@ -26,6 +29,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     resize::validate(options.resize, options.crop).map_err(Failure::usage)?;
     let formats = parse_formats(&options.format).map_err(Failure::usage)?;
     let methods = distinct(&options.methods);
+    limit_threads(options)?;
     let images = inputs(options)?;
     let writer = Writer::create(&options.output, &formats, options.gamma)?;
     let weights = options.network.open_weights()?;
@@ -38,14 +42,15 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         Some(path) => Some(read_labels(path, weights.network().outputs())?),
         None => None,
     };
-    check_target(&options.target, &weights, labels.as_deref())?;
+    let target = fixed_target(&options.target, &weights, labels.as_deref())?;
     let backend = options.network.open_backend(&weights)?;
-    let explainer = Explainer::new(backend, &weights, patterns.as_ref(), &methods, labels, options.seed)?;
+    let explainer =
+        Explainer::new(backend, &weights, patterns.as_ref(), &methods, labels.clone(), options.seed)?;
     let fingerprints = Fingerprints {
         weights: Some(weights.digest()),
         patterns: patterns.as_ref().map(|patterns| patterns.digest()),
     };
-    let identity = identity(options, &methods, &formats, &weights, &fingerprints);
+    let identity = identity(options, &methods, &formats, &weights, target, &fingerprints);
     let resume = Resume::open(&options.output, &identity, options.overwrite)?;
     let mut run = Run {
         options,
@@ -55,9 +60,16 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         manifest: ManifestWriter::new(&resume),
         progress: Progress::new(images.len(), options.quiet),
         counts: Counts { images: images.len() as u64, done: 0, failed: 0, kept: 0 },
+        outputs: weights.network().outputs(),
+        labels,
         resume,
     };
-    let result = run.explain_all(&explainer, images);
+    let result = run.explain_all(&explainer, images).map_err(|failure| match failure {
+        Failure::ReaderGone => Failure::Run(
+            "standard output was closed by its reader: stopped; the same call goes on from here".to_owned(),
+        ),
+        failure => failure,
+    });
     run.progress.finish();
     let Run { manifest, counts, resume, .. } = run;
     // Also after an error: what was written before it is kept and listed.
@@ -66,7 +78,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     finished?;
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        options: recorded_options(options, &methods, &weights),
+        options: recorded_options(options, &methods, &weights, patterns.as_deref()),
         fingerprints,
         device: explainer.backend().description(),
         counts,
@@ -74,11 +86,11 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     };
     record.write(&options.output)?;
     drop(resume);
-    summary(options, &record)?;
+    summary(options, &record);
     Ok(match (record.counts.failed, record.counts.images) {
         (0, _) => Outcome::Done,
         (failed, images) if failed == images => {
-            return Err(Failure::Run("every input failed".to_owned()));
+            return Err(Failure::Run("every input failed, each for the reason given above".to_owned()));
         }
         _ => Outcome::SomeFailed,
     })
@@ -95,10 +107,21 @@ fn distinct(methods: &[Method]) -> Vec<Method> {
     distinct
 }
 
+/// Pictures are encoded on the global pool; the network has one of its own.
+fn limit_threads(options: &Options) -> Result<(), Failure> {
+    let threads = options.network.threads();
+    if threads == 0 {
+        return Ok(());
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
+        Failure::Run(format!("--threads {threads}: cannot start them ({error}); ask for fewer"))
+    })
+}
+
 /// The images to explain.
 fn inputs(options: &Options) -> Result<Vec<InputImage>, Failure> {
-    let samples = ["samples".to_owned()];
-    let given: &[String] = if !options.inputs.is_empty() {
+    let samples = [OsString::from("samples")];
+    let given: &[OsString] = if !options.inputs.is_empty() {
         &options.inputs
     } else if Path::new(&samples[0]).is_dir() {
         &samples
@@ -106,23 +129,57 @@ fn inputs(options: &Options) -> Result<Vec<InputImage>, Failure> {
         let message = "no input: name images, directories or lists (there is no samples/ here)";
         return Err(Failure::Run(message.to_owned()));
     };
-    let images = find(given)?.images;
+    let mut images = find(given)?.images;
+    leave_outputs_out(&mut images, given, &options.output)?;
     if images.is_empty() {
-        return Err(Failure::Run(format!("no images found in {}", given.join(", "))));
+        let given: Vec<String> = given.iter().map(|input| path_text(Path::new(input))).collect();
+        return Err(Failure::Run(format!(
+            "no images found in {}; name image files, or directories or lists with some",
+            given.join(", ")
+        )));
     }
     output_collisions(&images)?;
     Ok(images)
 }
 
-/// Refuses targets that no image can have, before any work.
-fn check_target(target: &Target, weights: &Weights, labels: Option<&[String]>) -> Result<(), Failure> {
-    match target {
-        Target::Key => Ok(()),
-        _ => {
-            let responses = vec![0.0; weights.network().outputs()];
-            target.resolve(&responses, labels, None).map(drop).map_err(Failure::from)
+/// Leaves out what earlier runs wrote into an output folder below a directory that is searched: `vggx explain .` writes
+/// pictures into `./explanations`, and must not explain them when it is called again.
+fn leave_outputs_out(images: &mut Vec<InputImage>, given: &[OsString], output: &Path) -> Result<(), Failure> {
+    let Ok(output_place) = output.canonicalize() else { return Ok(()) };
+    for input in given {
+        let directory = Path::new(input);
+        let Ok(place) = directory.canonicalize() else { continue };
+        if !place.is_dir() {
+            continue;
+        }
+        if place == output_place {
+            return Err(Failure::usage(format!(
+                "the output folder {} is an input as well, and the next run would explain its pictures; choose another --output",
+                path_text(output)
+            )));
+        }
+        if let Ok(below) = output_place.strip_prefix(&place) {
+            // Found files are named by their directory as it was given.
+            let outputs: PathBuf = directory.join(below);
+            images.retain(|image| !image.path.starts_with(&outputs));
         }
     }
+    Ok(())
+}
+
+/// The output that a target means for all images, if it is the same for all. Refuses targets that no image can have,
+/// before any work.
+fn fixed_target(
+    target: &Target,
+    weights: &Weights,
+    labels: Option<&[String]>,
+) -> Result<Option<usize>, Failure> {
+    if *target == Target::Key {
+        return Ok(None);
+    }
+    let responses = vec![0.0; weights.network().outputs()];
+    let output = target.resolve(&responses, labels, None)?;
+    Ok(matches!(target, Target::Index(_) | Target::Label(_)).then_some(output))
 }
 
 /// All that decides the outputs of an image, by option; what none of the methods and formats depends on is left out.
@@ -131,12 +188,14 @@ fn identity(
     methods: &[Method],
     formats: &[Format],
     weights: &Weights,
+    target: Option<usize>,
     fingerprints: &Fingerprints,
 ) -> Identity {
     let mut identity = preprocessing(weights);
     let mut insert = |name: &str, value| identity.insert(name.to_owned(), value);
     insert("weights", json!(fingerprints.weights));
-    insert("target", json!(options.target.to_string()));
+    // A label by its place: another file of labels may give it another one.
+    insert("target", json!(target.map_or_else(|| options.target.to_string(), |target| target.to_string())));
     insert("resize", json!(options.resize));
     insert("crop", json!(options.crop));
     insert("precision", json!("f32"));
@@ -164,13 +223,19 @@ fn preprocessing(weights: &Weights) -> Identity {
 }
 
 /// The options as `run.json` records them: what was used, defaults included.
-fn recorded_options(options: &Options, methods: &[Method], weights: &Weights) -> Identity {
+fn recorded_options(
+    options: &Options,
+    methods: &[Method],
+    weights: &Weights,
+    patterns: Option<&Patterns>,
+) -> Identity {
     let mut recorded = preprocessing(weights);
     let mut insert = |name: &str, value| recorded.insert(name.to_owned(), value);
-    insert("inputs", json!(options.inputs));
+    let inputs: Vec<String> = options.inputs.iter().map(|input| path_text(Path::new(input))).collect();
+    insert("inputs", json!(inputs));
     insert("method", json!(methods.iter().map(Method::to_string).collect::<Vec<_>>()));
     insert("weights", json!(path_text(weights.file().path())));
-    insert("patterns", json!(options.network.patterns.as_deref().map(path_text)));
+    insert("patterns", json!(patterns.map(|patterns| path_text(patterns.file().path()))));
     insert("target", json!(options.target.to_string()));
     insert("labels", json!(options.labels.as_deref().map(path_text)));
     insert("output", json!(path_text(&options.output)));
@@ -197,6 +262,9 @@ struct Run<'a> {
     manifest: ManifestWriter,
     progress: Progress,
     counts: Counts,
+    /// Of the network.
+    outputs: usize,
+    labels: Option<Vec<String>>,
     resume: Resume,
 }
 
@@ -217,6 +285,7 @@ impl Run<'_> {
             let missing = self.resume.missing(&name, &input.stem(), &self.names, &self.formats)?;
             if missing.is_empty() {
                 self.manifest.keep(position as u64, &name);
+                self.print_kept(&name)?;
                 self.counts.kept += 1;
                 self.progress.advance(1);
             } else {
@@ -251,12 +320,31 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whoever reads the rows wants those of all inputs, whichever run explained them.
+    fn print_kept(&self, name: &str) -> Result<(), Failure> {
+        match self.resume.row(name)? {
+            Some(row) if self.options.json => self.print(&serde_json::to_string(&row)?),
+            _ => Ok(()),
+        }
+    }
+
+    fn print(&self, line: &str) -> Result<(), Failure> {
+        self.progress.suspend(|| print(line))
+    }
+
     /// With `--target key` every input has a target of its own, which the identity of the run does not hold.
     fn refuse_other_key(&self, name: &str, input: &InputImage) -> Result<(), Failure> {
         if self.options.target != Target::Key || self.options.overwrite {
             return Ok(());
         }
-        let Some(Ok(Target::Index(target))) = input.target.as_deref().map(str::parse) else { return Ok(()) };
+        let Some(Ok(key @ (Target::Index(_) | Target::Label(_)))) = input.target.as_deref().map(str::parse)
+        else {
+            return Ok(());
+        };
+        // What does not exist is refused when the image's turn comes.
+        let Ok(target) = key.resolve(&vec![0.0; self.outputs], self.labels.as_deref(), None) else {
+            return Ok(());
+        };
         match self.resume.row(name)?.and_then(|row| row.target) {
             Some(former) if former != target as u64 => Err(Failure::Run(format!(
                 "{name}: its target is {target}, but {} holds explanations of target {former}; use --overwrite or another --output",
@@ -279,7 +367,9 @@ impl Run<'_> {
             .iter()
             .map(|loaded| Input { pixels: &loaded.image.pixels, key: loaded.input.target.as_deref() })
             .collect();
-        let results = explainer.explain(size, &inputs, &self.options.target)?;
+        let results = explainer
+            .explain(size, &inputs, &self.options.target)
+            .map_err(|error| Failure::Run(format!("{error}; see --resize and --crop")))?;
         // Encoding pictures takes as long as a good part of the computing: all images of the batch at once.
         let written: Vec<_> = batch
             .par_iter()
@@ -329,10 +419,9 @@ impl Run<'_> {
     }
 
     fn note(&mut self, position: u64, row: Row) -> Result<(), Failure> {
-        let line = if self.options.json { serde_json::to_string(&row)? } else { describe(&row) };
-        self.manifest.append(position, row)?;
+        let row = self.manifest.append(position, row)?;
         self.counts.done += 1;
-        self.progress.suspend(|| print(&line))?;
+        self.print(&if self.options.json { serde_json::to_string(&row)? } else { describe(&row) })?;
         self.progress.advance(1);
         Ok(())
     }
@@ -345,13 +434,11 @@ impl Run<'_> {
         let name = input_name(input);
         let message = if error.contains(&name) { error.to_owned() } else { format!("{name}: {error}") };
         self.progress.line(&format!("error: {message}"));
-        let row = Row::failed(name, error);
-        if self.options.json {
-            let line = serde_json::to_string(&row)?;
-            self.progress.suspend(|| print(&line))?;
-        }
-        self.manifest.append(position, row)?;
+        let row = self.manifest.append(position, Row::failed(name, error))?;
         self.counts.failed += 1;
+        if self.options.json {
+            self.print(&serde_json::to_string(&row)?)?;
+        }
         self.progress.advance(1);
         Ok(())
     }
@@ -375,9 +462,9 @@ fn describe(row: &Row) -> String {
 }
 
 /// What became of the run, on standard error.
-fn summary(options: &Options, record: &RunRecord) -> Result<(), Failure> {
+fn summary(options: &Options, record: &RunRecord) {
     if options.quiet {
-        return Ok(());
+        return;
     }
     let Counts { done, failed, kept, .. } = record.counts;
     let mut parts = vec![format!("{done} explained")];
@@ -392,6 +479,7 @@ fn summary(options: &Options, record: &RunRecord) -> Result<(), Failure> {
     } else {
         format!(" in {}", path_text(&options.output))
     };
-    eprintln!("{}{place}, {:.1} s", parts.join(", "), record.times.seconds);
-    Ok(())
+    let line = format!("{}{place}, {:.1} s", parts.join(", "), record.times.seconds);
+    // Nothing can be done when standard error is closed or full.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
