@@ -52,10 +52,20 @@ impl<'a> CpuTrace<'a> {
         self.final_maps = maps;
         self.final_values = values.to_vec();
         let images = maps.images;
+        if images == 0 {
+            return;
+        }
         let Some(classifier) = &self.cpu.classifier else {
             self.outputs = maps.channels;
             self.responses =
                 values.chunks_exact(maps.image_len()).flat_map(|map| channel_sums(map, maps)).collect();
+            // A sum may overflow where no activation does.
+            for image in 0..images {
+                let responses = &self.responses[image * self.outputs..][..self.outputs];
+                if !responses.iter().all(|response| response.is_finite()) {
+                    self.fail(image, &self.cpu.stages[self.cpu.stages.len() - 1].name);
+                }
+            }
             return;
         };
         let flat_len = maps.channels * classifier.side * classifier.side;
@@ -85,6 +95,9 @@ impl<'a> CpuTrace<'a> {
         targets: &[usize],
     ) -> Vec<Result<Relevance, BackendError>> {
         let images = self.input.images;
+        if images == 0 {
+            return Vec::new();
+        }
         let mut signal =
             Signal { exponents: vec![0; images], scales: vec![1.0; images], failures: vec![None; images] };
         let map = match &self.cpu.classifier {

@@ -1,0 +1,90 @@
+//! The CPU engine on the bundled network at 224×224: forward passes, every default method, and reading a photo.
+//!
+//! `cargo bench --bench cpu`; with `-- --test` each runs once. Without the bundled weights the network is skipped.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use vggx::backend::cpu::Cpu;
+use vggx::backend::{Backend, Batch, Pass, Pixels};
+use vggx::explain::{Method, Operators, Recipe};
+use vggx::images::LoadOptions;
+use vggx::network::PreprocessingOverrides;
+use vggx::patterns::Patterns;
+use vggx::weights::{Weights, bundled};
+
+const SIDE: usize = 224;
+
+/// Any pixels do: the work does not depend on them.
+fn pixels(images: usize) -> Vec<u8> {
+    let scatter = |index: usize| (index as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0];
+    (0..images * SIDE * SIDE * 3).map(scatter).collect()
+}
+
+fn batch(images: usize, pixels: &[u8]) -> Batch<'_> {
+    Batch { images, height: SIDE, width: SIDE, pixels: Pixels::Rgb8(pixels) }
+}
+
+fn network(criterion: &mut Criterion) {
+    let (Some(weights), Some(patterns)) = (bundled::weights(), bundled::patterns()) else {
+        println!("skipped: no bundled weights");
+        return;
+    };
+    let weights = Arc::new(Weights::open(&weights, &PreprocessingOverrides::default()).expect("bundled"));
+    let patterns = Arc::new(Patterns::open(&patterns, &weights).expect("bundled"));
+    let layers = weights.network().parametric().count();
+    let biases = (0..layers).map(|layer| weights.bias(layer).to_vec()).collect();
+    let forward = Arc::new(Operators::forward(weights.clone()));
+    let mut cpu = Cpu::new(weights.network().clone(), forward, biases, 0).expect("VGG16");
+    let mut group = criterion.benchmark_group("cpu");
+    group.sample_size(10);
+    for images in [1, 8] {
+        let pixels = pixels(images);
+        group.bench_function(format!("forward/{images}"), |bencher| {
+            bencher.iter(|| black_box(cpu.forward(&batch(images, &pixels)).expect("runs").responses(0)[0]));
+        });
+    }
+    let methods = [
+        Method::Gradient,
+        Method::DeconvNet,
+        Method::GuidedBackprop,
+        Method::PatternNet,
+        Method::PatternAttribution,
+    ];
+    let pixels = pixels(1);
+    for method in methods {
+        let Recipe::Pass { operator, gate, start, .. } = method.recipe() else { continue };
+        let operators =
+            Operators::new(weights.clone(), Some(patterns.clone()), operator, 0).expect("bundled");
+        let pass = Pass { operators: Arc::new(operators), gate, start };
+        let pass = cpu.prepare(&pass).expect("fits");
+        group.bench_function(format!("explain/{method}/1"), |bencher| {
+            bencher.iter(|| {
+                let trace = cpu.forward(&batch(1, &pixels)).expect("runs");
+                black_box(trace.backward(pass, &[0]))
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Decoding, resizing to 256 and cropping to 224.
+fn photo(criterion: &mut Criterion) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/third_party/coffee.png");
+    if !path.is_file() {
+        println!("skipped: no photo");
+        return;
+    }
+    let options = LoadOptions::default();
+    let mut group = criterion.benchmark_group("images");
+    group.sample_size(10);
+    group.bench_function("load/png", |bencher| {
+        bencher.iter(|| vggx::images::load(black_box(&path), &options).expect("a photo"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, network, photo);
+criterion_main!(benches);
