@@ -4,14 +4,15 @@
 //! differs is the [`Epilogue`].
 
 use super::gemm::{Accumulate, Matrix, multiply};
+use super::repeats::{RepeatedPatches, Repeats};
 use super::tiles::{Epilogue, Maps, POSITIONS, SIDE, TileRow};
 use super::winograd::{self, FREQUENCIES, InputTransform, KernelTransform, OutputTransform};
-use super::workspace::Workspace;
+use super::workspace::{Buffer, Workspace};
 use crate::backend::OperatorSource;
 use rayon::prelude::*;
 
 /// Taps of a 3×3 kernel.
-const TAPS: usize = 9;
+pub const TAPS: usize = 9;
 /// Output channels of one matrix product: four AVX-512 vectors.
 const CHANNEL_BLOCK: usize = 64;
 /// Input channels summed at a time where transformed kernels are made on the fly: 36·128·64 floats fit the L2 cache.
@@ -43,15 +44,25 @@ pub struct ConvolutionOperator {
 }
 
 enum Layout {
-    /// A vector a block of outputs: `[frequency][input][output of the block]`, frequencies padded apart.
-    Winograd { blocks: Vec<Vec<f32>> },
-    /// A vector a block of outputs: `[input][tap][output of the block]`, transformed when needed. In blocks, so that
-    /// the memory is read from front to back, which is what the processor prefetches.
-    WinogradDeep { blocks: Vec<Vec<f32>> },
+    /// Few channels: transformed kernels are kept.
+    Winograd { blocks: Vec<KernelBlock>, exact: bool },
+    /// Many channels: kernels are transformed when needed.
+    WinogradDeep { blocks: Vec<KernelBlock>, exact: bool },
     /// `[tap][input][output]`: patches are gathered, one product sums over taps and inputs.
     Im2col { matrix: Vec<f32> },
     /// `[input][tap][output]`: one product gives every tap's contribution, which are then added up. For few outputs.
     Col2im { matrix: Vec<f32> },
+}
+
+/// The kernels of a block of up to [`CHANNEL_BLOCK`] outputs.
+struct KernelBlock {
+    first: usize,
+    count: usize,
+    /// `[input][tap][output]`. In blocks, so that the memory is read from front to back, which is what the processor
+    /// prefetches.
+    taps: Vec<f32>,
+    /// `[frequency][input][output]`, frequencies padded apart; empty where they are made when needed.
+    transformed: Vec<f32>,
 }
 
 impl ConvolutionOperator {
@@ -68,17 +79,17 @@ impl ConvolutionOperator {
         };
         let taps = read_taps(source, layer, (fan_in, neurons), direction);
         let layout = if inputs.min(outputs) >= FEWEST_WINOGRAD_CHANNELS {
-            let blocks = blocks_of_outputs(&taps, outputs);
+            let mut blocks = blocks_of_outputs(&taps, outputs);
+            // Only the forward pass takes decisions that equal patches must take alike: backward passes are linear.
+            let exact = direction == Direction::Forward;
             if inputs * outputs > KEPT_PAIRS {
-                Layout::WinogradDeep { blocks }
+                Layout::WinogradDeep { blocks, exact }
             } else {
-                let transformed = |taps: Vec<f32>| {
-                    let count = taps.len() / (TAPS * inputs);
-                    let mut kernels = vec![0.0; FREQUENCIES * (inputs * count + PADDING)];
-                    transform_kernels(&taps, count, &mut kernels);
-                    kernels
-                };
-                Layout::Winograd { blocks: blocks.into_iter().map(transformed).collect() }
+                for block in &mut blocks {
+                    block.transformed = vec![0.0; FREQUENCIES * (inputs * block.count + PADDING)];
+                    transform_kernels(&block.taps, block.count, &mut block.transformed);
+                }
+                Layout::Winograd { blocks, exact }
             }
         } else if outputs < FEWEST_WINOGRAD_CHANNELS && inputs >= FEWEST_WINOGRAD_CHANNELS {
             Layout::Col2im { matrix: taps }
@@ -129,11 +140,12 @@ fn read_taps(
     taps
 }
 
-/// Cuts `[row][output]` into one `[row][output of the block]` a block of outputs.
-fn blocks_of_outputs(rows: &[f32], outputs: usize) -> Vec<Vec<f32>> {
+/// Cuts `[input][tap][output]` into blocks of outputs.
+fn blocks_of_outputs(rows: &[f32], outputs: usize) -> Vec<KernelBlock> {
     let block = |first: usize| {
-        let last = outputs.min(first + CHANNEL_BLOCK);
-        rows.chunks_exact(outputs).flat_map(|row| &row[first..last]).copied().collect()
+        let count = CHANNEL_BLOCK.min(outputs - first);
+        let taps = rows.chunks_exact(outputs).flat_map(|row| &row[first..first + count]).copied().collect();
+        KernelBlock { first, count, taps, transformed: Vec::new() }
     };
     (0..outputs).into_par_iter().step_by(CHANNEL_BLOCK).map(block).collect()
 }
@@ -163,7 +175,7 @@ pub struct ScaledMaps<'a> {
 impl<'a> ScaledMaps<'a> {
     /// The channels of one position, or nothing outside the map (the zero padding).
     #[inline]
-    fn position(&self, image: usize, y: isize, x: isize) -> Option<&'a [f32]> {
+    pub fn position(&self, image: usize, y: isize, x: isize) -> Option<&'a [f32]> {
         let Maps { height, width, channels, .. } = self.maps;
         let (y, x) = (usize::try_from(y).ok()?, usize::try_from(x).ok()?);
         if y >= height || x >= width {
@@ -203,8 +215,14 @@ pub fn convolve(
 ) {
     debug_assert_eq!(operator.inputs, input.maps.channels);
     match &operator.layout {
-        Layout::Winograd { blocks } => winograd(operator, blocks, input, epilogue, rows, workspace),
-        Layout::WinogradDeep { blocks } => winograd_deep(operator, blocks, input, epilogue, rows, workspace),
+        Layout::Winograd { blocks, exact } => {
+            let repeats = exact.then(|| Repeats::find(input));
+            winograd(blocks, repeats.as_ref(), input, epilogue, rows, workspace);
+        }
+        Layout::WinogradDeep { blocks, exact } => {
+            let repeats = exact.then(|| Repeats::find(input));
+            winograd_deep(blocks, repeats.as_ref(), input, epilogue, rows, workspace);
+        }
         Layout::Im2col { matrix } => im2col(operator, matrix, input, epilogue, rows, workspace),
         Layout::Col2im { matrix } => col2im(operator, matrix, input, epilogue, rows, workspace),
     }
@@ -217,14 +235,14 @@ fn rows_per_group(tiles: usize, tiles_per_row: usize) -> usize {
 
 /// Many tiles, few channels: groups of tiles share the kept kernels, each group on one core, in its L2 cache.
 fn winograd(
-    operator: &ConvolutionOperator,
-    blocks: &[Vec<f32>],
+    blocks: &[KernelBlock],
+    repeats: Option<&Repeats>,
     input: ScaledMaps,
     epilogue: &impl Epilogue,
     rows: &mut [TileRow],
     workspace: &Workspace,
 ) {
-    let (inputs, outputs) = (operator.inputs, operator.outputs);
+    let inputs = input.maps.channels;
     let per_row = input.maps.tiles_per_row();
     // Half a megabyte of transformed input, but at least 24 tiles for the product's kernel to work on.
     let tiles_wanted = (1 << 17) / (FREQUENCIES * inputs);
@@ -244,8 +262,10 @@ fn winograd(
                 });
             }
         }
-        for (kernels, first) in blocks.iter().zip((0..outputs).step_by(CHANNEL_BLOCK)) {
-            let count = CHANNEL_BLOCK.min(outputs - first);
+        let repeated = repeats.map(|repeats| repeats.of_group(input, group, workspace));
+        for &KernelBlock { first, count, ref taps, transformed: ref kernels } in blocks {
+            let plain = repeated.as_ref().map(|repeated| plain_sums(repeated, taps, count, workspace));
+            let mut plain = plain.iter().flatten().peekable();
             let kernel_stride = inputs * count + PADDING;
             let product_stride = tiles * count + PADDING;
             let mut products = workspace.take(FREQUENCIES * product_stride);
@@ -268,6 +288,11 @@ fn winograd(
                         channels: count,
                         sums: &mut sums,
                     });
+                    while let Some((_, position, exact)) =
+                        plain.next_if(|(tile, ..)| *tile == row_index * per_row + tile_x)
+                    {
+                        sums[position * count..][..count].copy_from_slice(exact);
+                    }
                     epilogue.tile(row, tile_x, &sums, count, first, count);
                 }
             }
@@ -277,14 +302,14 @@ fn winograd(
 
 /// Few tiles, many channels: blocks of output channels go to the cores, each making its transformed kernels in cache.
 fn winograd_deep(
-    operator: &ConvolutionOperator,
-    blocks: &[Vec<f32>],
+    blocks: &[KernelBlock],
+    repeats: Option<&Repeats>,
     input: ScaledMaps,
     epilogue: &impl Epilogue,
     rows: &mut [TileRow],
     workspace: &Workspace,
 ) {
-    let (inputs, outputs) = (operator.inputs, operator.outputs);
+    let inputs = input.maps.channels;
     let per_row = input.maps.tiles_per_row();
     let zeros = vec![0.0; INPUT_BLOCK.min(inputs)];
     for group in rows.chunks_mut(rows_per_group(DEEP_TILES, per_row)) {
@@ -310,12 +335,10 @@ fn winograd_deep(
             },
         );
         // One buffer a block of outputs: [tile][position][output].
+        let repeated = repeats.map(|repeats| repeats.of_group(input, group, workspace));
         let sums: Vec<_> = blocks
             .par_iter()
-            .enumerate()
-            .map(|(block, taps)| {
-                let first = block * CHANNEL_BLOCK;
-                let count = CHANNEL_BLOCK.min(outputs - first);
+            .map(|&KernelBlock { first, count, ref taps, .. }| {
                 let product_stride = tiles * count + PADDING;
                 let mut products = workspace.take(FREQUENCIES * product_stride);
                 let mut kernels = workspace.take(FREQUENCIES * (INPUT_BLOCK * count + PADDING));
@@ -345,6 +368,11 @@ fn winograd_deep(
                         sums,
                     });
                 }
+                if let Some(repeated) = &repeated {
+                    for (tile, position, exact) in &plain_sums(repeated, taps, count, workspace) {
+                        sums[(tile * POSITIONS + position) * count..][..count].copy_from_slice(exact);
+                    }
+                }
                 (first, count, sums)
             })
             .collect();
@@ -357,6 +385,44 @@ fn winograd_deep(
                 }
             }
         });
+    }
+}
+
+/// Plain sums of repeated positions for a block of outputs: a function of the patch alone.
+fn plain_sums<'a>(
+    repeated: &'a RepeatedPatches,
+    taps: &[f32],
+    count: usize,
+    workspace: &'a Workspace,
+) -> PlainSums<'a> {
+    let depth = taps.len() / count;
+    let mut sums = workspace.take(repeated.len() * count);
+    multiply(
+        (repeated.len(), depth, count),
+        Matrix { values: repeated.patches(), stride: depth },
+        Matrix { values: taps, stride: count },
+        &mut sums,
+        count,
+        Accumulate::Replace,
+    );
+    PlainSums { repeated, sums, count }
+}
+
+/// Sums of repeated positions, in the order of tiles and positions.
+struct PlainSums<'a> {
+    repeated: &'a RepeatedPatches<'a>,
+    sums: Buffer<'a>,
+    count: usize,
+}
+
+impl<'a> IntoIterator for &'a PlainSums<'_> {
+    /// Tile, position within the tile, and the sums of all outputs of the block.
+    type Item = (usize, usize, &'a [f32]);
+    type IntoIter = Box<dyn Iterator<Item = Self::Item> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let sums = self.sums.chunks_exact(self.count);
+        Box::new(self.repeated.tiles().zip(sums).map(|((tile, position), sums)| (tile, position, sums)))
     }
 }
 

@@ -9,6 +9,7 @@ mod dense;
 mod epilogue;
 pub mod gemm;
 mod pooling;
+mod repeats;
 mod simd;
 mod tiles;
 mod trace;
