@@ -286,17 +286,25 @@ fn clear_uncovered(
 #[inline]
 fn gate_position(gate: Gate, sums: &[f32], bits: &[u8], values: &mut [f32]) -> u32 {
     let (by_mask, by_sign) = (gate.by_mask(), gate.by_sign());
+    let all = if by_mask { 0 } else { 0xff };
     vectorised(
         #[inline(always)]
         || {
             let mut largest = 0;
-            for ((sums, values), &bits) in sums.chunks(8).zip(values.chunks_mut(8)).zip(bits) {
-                let bits = if by_mask { bits } else { 0xff };
-                for (c, (&r, value)) in sums.iter().zip(values).enumerate() {
-                    let passes = (bits >> c) & 1 != 0 && passes_sign(r, by_sign);
-                    *value = if passes { r } else { 0.0 };
-                    largest = largest.max(magnitude_bits(*value));
+            let (sums, sums_rest) = sums.as_chunks::<8>();
+            let (values, values_rest) = values.as_chunks_mut::<8>();
+            for ((sums, values), &bits) in sums.iter().zip(values).zip(bits) {
+                let bits = u32::from(bits | all);
+                for c in 0..8 {
+                    let passes = (bits >> c & 1 != 0) & passes_sign(sums[c], by_sign);
+                    values[c] = passed(sums[c], passes);
+                    largest = largest.max(magnitude_bits(values[c]));
                 }
+            }
+            let bits = bits.last().copied().unwrap_or(0) | all;
+            for (c, (&r, value)) in sums_rest.iter().zip(values_rest).enumerate() {
+                *value = passed(r, (bits >> c & 1 != 0) & passes_sign(r, by_sign));
+                largest = largest.max(magnitude_bits(*value));
             }
             largest
         },
@@ -306,14 +314,20 @@ fn gate_position(gate: Gate, sums: &[f32], bits: &[u8], values: &mut [f32]) -> u
 /// Whether a value passes the backward ReLU. Not a number passes, so that it is found and told.
 #[inline(always)]
 pub fn passes_sign(r: f32, by_sign: bool) -> bool {
-    !by_sign || r > 0.0 || r.is_nan()
+    !by_sign | (r > 0.0) | r.is_nan()
+}
+
+/// `r` where it passes, else zero; without a branch, which would keep the compiler from using vectors.
+#[inline(always)]
+fn passed(r: f32, passes: bool) -> f32 {
+    f32::from_bits(r.to_bits() & u32::from(passes).wrapping_neg())
 }
 
 /// Gates one pooled position and writes it to the argmax of its window, zero to the other three.
 #[inline]
 fn scatter_window(gate: Gate, sums: &[f32], codes: &[u8], window: &mut [&mut [f32]; 4]) -> u32 {
-    let (by_mask, by_sign) = (gate.by_mask(), gate.by_sign());
-    let needed = if by_mask { POSITIVE } else { 0 };
+    let by_sign = gate.by_sign();
+    let needed = if gate.by_mask() { POSITIVE } else { 0 };
     vectorised(
         #[inline(always)]
         || {
@@ -324,9 +338,8 @@ fn scatter_window(gate: Gate, sums: &[f32], codes: &[u8], window: &mut [&mut [f3
                 let values = &mut values[..count];
                 for i in 0..count {
                     let (r, code) = (sums[i], codes[i]);
-                    let passes =
-                        code & ARGMAX == k as u8 && code & needed == needed && passes_sign(r, by_sign);
-                    values[i] = if passes { r } else { 0.0 };
+                    let here = (code & ARGMAX == k as u8) & (code & needed == needed);
+                    values[i] = passed(r, here & passes_sign(r, by_sign));
                     largest = largest.max(magnitude_bits(values[i]));
                 }
             }

@@ -54,10 +54,12 @@ pub fn multiply(
     if let Some(instructions) = x86_instructions() {
         // A contiguous B that stays in the cache is best read where it is.
         let rows = if b.stride == n && k * n <= IN_PLACE { UNPACKED_ROWS } else { m };
-        for first in (0..m).step_by(rows) {
+        let mut first = 0;
+        while first < m {
             let a = Matrix { values: &a.values[first * a.stride..], stride: a.stride };
             let shape = (rows.min(m - first), k, n);
             x86_multiply(instructions, shape, a, b, &mut c[first * c_stride..], c_stride, accumulate);
+            first += rows;
         }
         return;
     }

@@ -84,21 +84,36 @@ impl WithSimd for InputTransform<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let channels = self.patch[0].len();
         let scale = simd.splat_f32s(self.scale);
-        let mut first = 0;
-        while first < channels {
-            let count = S::F32_LANES.min(channels - first);
+        // Cast once: a check of lengths for every vector would cost as much as the arithmetic.
+        let vectors = self.patch.map(|values| S::as_simd_f32s(&values[..channels]).0);
+        let whole = channels / S::F32_LANES;
+        let mut frequencies = self.transformed.chunks_mut(self.frequency_stride);
+        let frequencies: [&mut [f32]; FREQUENCIES] = std::array::from_fn(|_| {
+            let frequency = frequencies.next().unwrap_or_default();
+            &mut frequency[..channels]
+        });
+        for index in 0..whole {
+            let value = |y: usize, x: usize| simd.mul_f32s(vectors[6 * y + x][index], scale);
+            let columns: [_; 6] =
+                std::array::from_fn(|x| input_1d(simd, std::array::from_fn(|y| value(y, x))));
+            for (v, row) in transposed(columns).into_iter().enumerate() {
+                for (u, value) in input_1d(simd, row).into_iter().enumerate() {
+                    S::as_mut_simd_f32s(frequencies[6 * v + u]).0[index] = value;
+                }
+            }
+        }
+        let rest = whole * S::F32_LANES;
+        if rest < channels {
             let value = |y: usize, x: usize| {
-                simd.mul_f32s(load(simd, &self.patch[6 * y + x][first..first + count]), scale)
+                simd.mul_f32s(simd.partial_load_f32s(&self.patch[6 * y + x][rest..channels]), scale)
             };
             let columns: [_; 6] =
                 std::array::from_fn(|x| input_1d(simd, std::array::from_fn(|y| value(y, x))));
             for (v, row) in transposed(columns).into_iter().enumerate() {
                 for (u, value) in input_1d(simd, row).into_iter().enumerate() {
-                    let at = (6 * v + u) * self.frequency_stride + first;
-                    store(simd, &mut self.transformed[at..at + count], value);
+                    simd.partial_store_f32s(&mut frequencies[6 * v + u][rest..], value);
                 }
             }
-            first += count;
         }
     }
 }
