@@ -99,6 +99,11 @@ pub enum BackendError {
     SignalOverflow { layer: String },
     #[error("the batch holds {got} values, but {images} images of {height}×{width} need {expected}")]
     BatchSize { got: usize, expected: usize, images: usize, height: usize, width: usize },
+    #[error(
+        "{images} images of {height}×{width} need about {needed} MB of memory, and {available} MB are available; use a \
+         smaller --crop or --batch"
+    )]
+    Memory { images: usize, height: usize, width: usize, needed: u64, available: u64 },
     #[error("target {target} does not exist: the network has {outputs} outputs")]
     Target { target: usize, outputs: usize },
 }

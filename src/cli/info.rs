@@ -100,12 +100,7 @@ fn weights(path: &Path) -> Result<(Value, Vec<String>), Failure> {
         "outputs": network.outputs(),
         "classifier": network.has_classifier(),
         "parameters": parameters,
-        "preprocessing": {
-            "channel_order": preprocessing.channel_order.to_string(),
-            "pixel_scale": preprocessing.pixel_scale,
-            "mean": preprocessing.mean,
-            "std": preprocessing.std,
-        },
+        "preprocessing": preprocessing.to_json(),
         "layers": layers,
         "metadata": weights.file().metadata(),
     });

@@ -137,6 +137,22 @@ impl Preprocessing {
         Ok(())
     }
 
+    /// The four values by their metadata keys, numbers in the fewest digits that read back as the same float32.
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        // By way of text: converting to float64 would show 103.939 as 103.93900299072266.
+        let number = |value: f32| serde_json::from_str(&value.to_string()).unwrap_or_default();
+        let numbers = |values: [f32; 3]| serde_json::Value::Array(values.map(number).to_vec());
+        [
+            ("channel_order", self.channel_order.to_string().into()),
+            ("pixel_scale", number(self.pixel_scale)),
+            ("mean", numbers(self.mean)),
+            ("std", numbers(self.std)),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into_iter()
+        .collect()
+    }
+
     /// The preprocessing of a file with these metadata under these overrides; torchvision's where neither says
     /// anything.
     pub(crate) fn resolve(

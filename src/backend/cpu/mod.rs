@@ -8,6 +8,7 @@ mod convolution;
 mod dense;
 mod epilogue;
 pub mod gemm;
+mod memory;
 mod pooling;
 mod repeats;
 mod simd;
@@ -133,8 +134,25 @@ impl Cpu {
         })
     }
 
+    /// Refuses a batch that the machine cannot hold: an allocation that fails would end the process.
+    fn check_memory(&self, batch: &Batch) -> Result<(), BackendError> {
+        let extents = self.network.extents(batch.height, batch.width)?;
+        let largest =
+            extents.iter().map(|extent| extent.height as u64 * extent.width as u64 * extent.channels as u64);
+        // The input and the output of a layer, the input image beside them, and one more for buffers of other sizes.
+        let values = largest.max().unwrap_or(0).saturating_mul(batch.images as u64).saturating_mul(4);
+        let needed = values.saturating_mul(size_of::<f32>() as u64) >> 20;
+        match memory::available() {
+            Some(available) if needed > available => {
+                let Batch { images, height, width, .. } = *batch;
+                Err(BackendError::Memory { images, height, width, needed, available })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn run_forward<'a>(&'a self, batch: &Batch) -> Result<CpuTrace<'a>, BackendError> {
-        self.network.extents(batch.height, batch.width)?;
+        self.check_memory(batch)?;
         let mut maps = Maps { images: batch.images, height: batch.height, width: batch.width, channels: 3 };
         let mut values = self.workspace.take(maps.len());
         values.copy_from_slice(&self.normalise(batch)?);

@@ -212,14 +212,10 @@ fn identity(
     identity
 }
 
+/// The preprocessing by the names of its options.
 fn preprocessing(weights: &Weights) -> Identity {
-    let preprocessing = weights.network().preprocessing;
-    let mut options = Identity::new();
-    options.insert("channel-order".to_owned(), json!(preprocessing.channel_order.to_string()));
-    options.insert("pixel-scale".to_owned(), json!(preprocessing.pixel_scale));
-    options.insert("mean".to_owned(), json!(preprocessing.mean));
-    options.insert("std".to_owned(), json!(preprocessing.std));
-    options
+    let values = weights.network().preprocessing.to_json();
+    values.into_iter().map(|(key, value)| (key.replace('_', "-"), value)).collect()
 }
 
 /// The options as `run.json` records them: what was used, defaults included.
