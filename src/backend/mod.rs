@@ -100,7 +100,7 @@ pub enum BackendError {
     #[error("the batch holds {got} values, but {images} images of {height}×{width} need {expected}")]
     BatchSize { got: usize, expected: usize, images: usize, height: usize, width: usize },
     #[error(
-        "{images} images of {height}×{width} need about {needed} MB of memory, and {available} MB are available; use a \
+        "{images} images of {height}×{width} need about {needed} MiB of memory, and {available} MiB are available; use a \
          smaller --crop or --batch"
     )]
     Memory { images: usize, height: usize, width: usize, needed: u64, available: u64 },

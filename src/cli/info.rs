@@ -1,7 +1,7 @@
 //! `vggx info`: this build and its devices, or the contents of a file.
 
 use super::exit::{Failure, Outcome, print};
-use crate::backend::cpu::gemm;
+use crate::backend::cpu;
 use crate::network::{Layer, PreprocessingOverrides};
 use crate::output::path_text;
 use crate::patterns::Component;
@@ -40,7 +40,7 @@ fn build() -> (Value, Vec<String>) {
     let description = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "cuda": { "architectures": [], "devices": [] },
-        "cpu": { "threads": threads, "instructions": gemm::description() },
+        "cpu": { "threads": threads, "instructions": cpu::instructions() },
         "weights": weights,
         "patterns": patterns,
     });
@@ -50,7 +50,7 @@ fn build() -> (Value, Vec<String>) {
     let text = vec![
         format!("vggx {}", env!("CARGO_PKG_VERSION")),
         "CUDA      none compiled: a CPU-only build".to_owned(),
-        format!("CPU       {threads} threads, {}", gemm::description()),
+        format!("CPU       {threads} threads, {}", cpu::instructions()),
         format!("weights   {}", shown(&weights)),
         format!("patterns  {}", shown(&patterns)),
     ];

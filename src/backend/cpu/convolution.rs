@@ -80,7 +80,8 @@ impl ConvolutionOperator {
         let taps = read_taps(source, layer, (fan_in, neurons), direction);
         let layout = if inputs.min(outputs) >= FEWEST_WINOGRAD_CHANNELS {
             let mut blocks = blocks_of_outputs(&taps, outputs);
-            // Only the forward pass takes decisions that equal patches must take alike: backward passes are linear.
+            // Only the forward pass takes decisions that equal patches must take alike; a backward gate by sign is
+            // continuous.
             let exact = direction == Direction::Forward;
             if inputs * outputs > KEPT_PAIRS {
                 Layout::WinogradDeep { blocks, exact }
@@ -88,6 +89,9 @@ impl ConvolutionOperator {
                 for block in &mut blocks {
                     block.transformed = vec![0.0; FREQUENCIES * (inputs * block.count + PADDING)];
                     transform_kernels(&block.taps, block.count, &mut block.transformed);
+                    if !exact {
+                        block.taps = Vec::new();
+                    }
                 }
                 Layout::Winograd { blocks, exact }
             }
@@ -438,7 +442,7 @@ fn im2col(
     let (inputs, outputs) = (operator.inputs, operator.outputs);
     let depth = TAPS * inputs;
     let per_row = input.maps.tiles_per_row();
-    // A megabyte of gathered patches at a time.
+    // A megabyte of gathered patches a task, one row of tiles at a time.
     let tiles_wanted = (1 << 18) / (POSITIONS * depth);
     rows.par_chunks_mut(rows_per_group(tiles_wanted, per_row)).for_each(|group| {
         for row in group {

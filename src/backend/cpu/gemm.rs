@@ -6,10 +6,12 @@
 //! Both accumulate every element of the product over k in the same order whatever the number of rows, so that a result
 //! does not depend on how many images share a batch or how many threads share the work.
 
-/// A row-major matrix view: `rows` × `columns` with `stride` elements between the starts of rows.
+/// A row-major matrix view.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
+    /// The elements, from the first row's first on.
     pub values: &'a [f32],
+    /// Elements between the starts of rows.
     pub stride: usize,
 }
 
@@ -28,8 +30,13 @@ const UNPACKED_ROWS: usize = 12;
 #[cfg(target_arch = "x86_64")]
 const IN_PLACE: usize = 1 << 15;
 
-fn required(rows: usize, columns: usize, stride: usize) -> usize {
-    if rows == 0 || columns == 0 { 0 } else { (rows - 1) * stride + columns }
+/// Whether every element that a shape and a stride address lies within `len` elements. A slice holds at most
+/// `isize::MAX` bytes, so strides that pass are representable wherever they are used.
+fn fits(len: usize, rows: usize, columns: usize, stride: usize) -> bool {
+    let last = rows.saturating_sub(1).checked_mul(stride).and_then(|start| start.checked_add(columns));
+    stride >= columns
+        && stride <= isize::MAX as usize / 4
+        && last.is_some_and(|last| rows == 0 || last <= len)
 }
 
 /// C \[m, n\] = A \[m, k\] · B \[k, n\], or C += A · B; all row-major.
@@ -44,9 +51,9 @@ pub fn multiply(
     c_stride: usize,
     accumulate: Accumulate,
 ) {
-    assert!(a.values.len() >= required(m, k, a.stride) && a.stride >= k);
-    assert!(b.values.len() >= required(k, n, b.stride) && b.stride >= n);
-    assert!(c.len() >= required(m, n, c_stride) && c_stride >= n);
+    assert!(fits(a.values.len(), m, k, a.stride), "A is shorter than its shape");
+    assert!(fits(b.values.len(), k, n, b.stride), "B is shorter than its shape");
+    assert!(fits(c.len(), m, n, c_stride), "C is shorter than its shape");
     if m == 0 || n == 0 {
         return;
     }
@@ -58,16 +65,22 @@ pub fn multiply(
         while first < m {
             let a = Matrix { values: &a.values[first * a.stride..], stride: a.stride };
             let shape = (rows.min(m - first), k, n);
-            x86_multiply(instructions, shape, a, b, &mut c[first * c_stride..], c_stride, accumulate);
+            let c = &mut c[first * c_stride..];
+            // SAFETY: the assertions above hold for every block of rows too; the instructions were detected.
+            unsafe { x86_multiply(instructions, shape, a, b, c, c_stride, accumulate) };
             first += rows;
         }
         return;
     }
-    portable_multiply((m, k, n), a, b, c, c_stride, accumulate);
+    // SAFETY: the assertions above.
+    unsafe { portable_multiply((m, k, n), a, b, c, c_stride, accumulate) };
 }
 
-/// The product where there is no AVX2; the caller has checked the slices.
-fn portable_multiply(
+/// The product where there is no AVX2.
+///
+/// # Safety
+/// Shapes and strides address elements of their slices only.
+unsafe fn portable_multiply(
     (m, k, n): (usize, usize, usize),
     a: Matrix,
     b: Matrix,
@@ -79,7 +92,8 @@ fn portable_multiply(
         Accumulate::Replace => 0.0,
         Accumulate::Add => 1.0,
     };
-    // SAFETY: as above, every addressed element lies inside its slice and `c` is not aliased.
+    // SAFETY: the caller promises that every addressed element lies inside its slice; `c` is borrowed mutably, so
+    // nothing else aliases it.
     unsafe {
         matrixmultiply::sgemm(
             m,
@@ -100,9 +114,12 @@ fn portable_multiply(
     }
 }
 
-/// One call of the library; the caller has checked the slices.
+/// One call of the library.
+///
+/// # Safety
+/// Shapes and strides address elements of their slices only, and this processor has the instructions.
 #[cfg(target_arch = "x86_64")]
-fn x86_multiply(
+unsafe fn x86_multiply(
     instructions: private_gemm_x86::InstrSet,
     (m, k, n): (usize, usize, usize),
     a: Matrix,
@@ -112,9 +129,8 @@ fn x86_multiply(
     accumulate: Accumulate,
 ) {
     let alpha = 1f32;
-    // SAFETY: `multiply` asserted that every element the shapes and strides address lies inside its slice (a block of
-    // rows of it here); `c` is borrowed mutably, so nothing else aliases it; the instruction set was detected on this
-    // processor.
+    // SAFETY: the caller promises that every addressed element lies inside its slice and that the instructions exist;
+    // `c` is borrowed mutably, so nothing else aliases it.
     unsafe {
         private_gemm_x86::gemm(
             private_gemm_x86::DType::F32,
@@ -151,7 +167,8 @@ fn x86_multiply(
 
 #[cfg(target_arch = "x86_64")]
 fn x86_instructions() -> Option<private_gemm_x86::InstrSet> {
-    if std::arch::is_x86_feature_detected!("avx512f") {
+    // The kernels clear registers with an instruction of AVX512DQ.
+    if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512dq") {
         Some(private_gemm_x86::InstrSet::Avx512)
     } else if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
         Some(private_gemm_x86::InstrSet::Avx256)
@@ -197,11 +214,24 @@ mod tests {
         c_stride: usize,
         accumulate: Accumulate,
     ) {
-        x86_multiply(private_gemm_x86::InstrSet::Avx256, shape, a, b, c, c_stride, accumulate);
+        // SAFETY: the tests' slices fit their shapes, and AVX2 was detected.
+        unsafe { x86_multiply(private_gemm_x86::InstrSet::Avx256, shape, a, b, c, c_stride, accumulate) };
+    }
+
+    fn portable(
+        shape: (usize, usize, usize),
+        a: Matrix,
+        b: Matrix,
+        c: &mut [f32],
+        c_stride: usize,
+        accumulate: Accumulate,
+    ) {
+        // SAFETY: the tests' slices fit their shapes.
+        unsafe { portable_multiply(shape, a, b, c, c_stride, accumulate) };
     }
 
     fn products() -> Vec<(&'static str, Product)> {
-        let mut products: Vec<(&str, Product)> = vec![("best", multiply), ("portable", portable_multiply)];
+        let mut products: Vec<(&str, Product)> = vec![("best", multiply), ("portable", portable)];
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
             products.push(("AVX2", avx2));
@@ -249,16 +279,33 @@ mod tests {
 
     #[test]
     fn a_row_does_not_depend_on_the_rows_around_it() {
-        for (k, n) in [(27, 64), (512, 64), (700, 33), (64, 27)] {
-            let (a, b) = (values(33 * k, 4), values(k * n, 5));
-            let mut all = vec![0.0; 33 * n];
-            let view = |values, stride| Matrix { values, stride };
-            multiply((33, k, n), view(&a, k), view(&b, n), &mut all, n, Accumulate::Replace);
-            for i in 0..33 {
-                let mut one = vec![0.0; n];
-                multiply((1, k, n), view(&a[i * k..], k), view(&b, n), &mut one, n, Accumulate::Replace);
-                assert_eq!(one, all[i * n..(i + 1) * n], "row {i} of {k}×{n}");
+        for (name, product) in products() {
+            for (k, n) in [(27, 64), (512, 64), (700, 33), (64, 27), (2304, 64), (4608, 64)] {
+                let (a, b) = (values(300 * k, 4), values(k * n, 5));
+                let view = |values, stride| Matrix { values, stride };
+                let rows = |first: usize, count: usize| {
+                    let mut c = vec![0.0; count * n];
+                    let a = view(&a[first * k..], k);
+                    product((count, k, n), a, view(&b, n), &mut c, n, Accumulate::Replace);
+                    c
+                };
+                let all = rows(0, 300);
+                for (first, count) in [(0, 1), (299, 1), (5, 12), (7, 13), (100, 97)] {
+                    let some = rows(first, count);
+                    assert_eq!(
+                        some,
+                        all[first * n..][..count * n],
+                        "{name}: {count} rows from {first}, {k}×{n}"
+                    );
+                }
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "A is shorter")]
+    fn strides_that_wrap_around_are_refused() {
+        let view = |values, stride| Matrix { values, stride };
+        multiply((2, 1, 1), view(&[1.0], usize::MAX), view(&[1.0], 1), &mut [0.0; 2], 1, Accumulate::Replace);
     }
 }

@@ -7,7 +7,7 @@
 mod convolution;
 mod dense;
 mod epilogue;
-pub mod gemm;
+mod gemm;
 mod memory;
 mod pooling;
 mod repeats;
@@ -18,7 +18,7 @@ mod winograd;
 mod workspace;
 
 use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Pixels, Trace};
-use crate::network::{Layer, Network};
+use crate::network::{Extent, Layer, Network};
 use convolution::{ConvolutionOperator, Direction, ScaledMaps, convolve};
 use dense::DenseShape;
 use epilogue::Forward;
@@ -27,6 +27,11 @@ use std::sync::Arc;
 use tiles::{Maps, largest_per_image, tile_rows};
 use trace::CpuTrace;
 use workspace::Workspace;
+
+/// The matrix kernels that this processor gets, for `vggx info`.
+pub fn instructions() -> &'static str {
+    gemm::description()
+}
 
 /// Images a batch holds by default: enough for the deep layers' products, few enough for 30 MB a batch and layer.
 const PREFERRED_BATCH: usize = 8;
@@ -106,8 +111,8 @@ impl Cpu {
 
     /// The network's input in float32, channels last.
     fn normalise(&self, batch: &Batch) -> Result<Vec<f32>, BackendError> {
-        let positions = batch.height * batch.width;
-        let expected = batch.images * positions * 3;
+        let positions = batch.height.saturating_mul(batch.width);
+        let expected = batch.images.saturating_mul(positions).saturating_mul(3);
         let got = match batch.pixels {
             Pixels::Rgb8(pixels) => pixels.len(),
             Pixels::Normalised(values) => values.len(),
@@ -137,16 +142,24 @@ impl Cpu {
     /// Refuses a batch that the machine cannot hold: an allocation that fails would end the process.
     fn check_memory(&self, batch: &Batch) -> Result<(), BackendError> {
         let extents = self.network.extents(batch.height, batch.width)?;
-        let largest =
-            extents.iter().map(|extent| extent.height as u64 * extent.width as u64 * extent.channels as u64);
-        // The input and the output of a layer, the input image beside them, and one more for buffers of other sizes.
-        let values = largest.max().unwrap_or(0).saturating_mul(batch.images as u64).saturating_mul(4);
-        let needed = values.saturating_mul(size_of::<f32>() as u64) >> 20;
+        let values = |extent: &Extent| {
+            [extent.height, extent.width, extent.channels]
+                .iter()
+                .fold(1u64, |product, &side| product.saturating_mul(side as u64))
+        };
+        // The input and the output of the largest layer, and as much again for transforms and smaller buffers.
+        let largest = extents.iter().map(values).max().unwrap_or(0).saturating_mul(batch.images as u64);
+        let needed = largest.saturating_mul(4 * size_of::<f32>() as u64);
+        // What earlier batches left in the workspace serves this one.
+        let own = self.workspace.free_bytes() as u64;
         match memory::available() {
-            Some(available) if needed > available => {
-                let Batch { images, height, width, .. } = *batch;
-                Err(BackendError::Memory { images, height, width, needed, available })
-            }
+            Some(available) if needed > available.saturating_add(own) => Err(BackendError::Memory {
+                images: batch.images,
+                height: batch.height,
+                width: batch.width,
+                needed: needed >> 20,
+                available: available >> 20,
+            }),
             _ => Ok(()),
         }
     }
@@ -214,6 +227,7 @@ fn plan(
     biases: Vec<Vec<f32>>,
 ) -> Result<(Vec<Stage>, Option<Classifier>), BackendError> {
     let unsupported = |reason: &str| BackendError::Unsupported { device: "CPU", reason: reason.to_owned() };
+    check_chain(network, weights, &biases).map_err(|reason| unsupported(&reason))?;
     let mut biases = biases.into_iter();
     let mut next_bias = || biases.next().ok_or_else(|| unsupported("a parametric layer has no bias"));
     let mut stages: Vec<Stage> = Vec::new();
@@ -260,4 +274,43 @@ fn plan(
         return Err(unsupported("it has no convolution, or a pool without dense layers"));
     }
     Ok((stages, classifier))
+}
+
+/// Checks what the passes take for granted: every layer takes what the one before it gives, biases fit, and the forward
+/// operators have no gain.
+fn check_chain(network: &Network, weights: &dyn OperatorSource, biases: &[Vec<f32>]) -> Result<(), String> {
+    let mut channels = 3;
+    let mut parametric = 0;
+    let last = network.layers.len().saturating_sub(1);
+    for (index, layer) in network.layers.iter().enumerate() {
+        let (name, inputs, outputs) = match layer {
+            Layer::Convolution(convolution) => (&convolution.name, convolution.inputs, convolution.outputs),
+            Layer::Dense(dense) => {
+                if dense.relu == (index == last) {
+                    return Err(format!(
+                        "a ReLU must follow every dense layer but the last; see {}",
+                        dense.name
+                    ));
+                }
+                (&dense.name, dense.inputs, dense.outputs)
+            }
+            Layer::MaxPool => continue,
+            Layer::AdaptiveAveragePool { side } => {
+                channels = side.saturating_mul(*side).saturating_mul(channels);
+                continue;
+            }
+        };
+        if inputs != channels || outputs == 0 {
+            return Err(format!("layer {name} takes {inputs} inputs, but gets {channels}"));
+        }
+        if biases.get(parametric).is_none_or(|bias| bias.len() != outputs) {
+            return Err(format!("the bias of layer {name} does not have {outputs} values"));
+        }
+        if weights.gain_log2(parametric) != 0 {
+            return Err(format!("the forward operator of layer {name} has a gain"));
+        }
+        channels = outputs;
+        parametric += 1;
+    }
+    Ok(())
 }

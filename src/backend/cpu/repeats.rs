@@ -24,13 +24,34 @@ impl Repeats {
     /// Compares all neighbouring patches of a batch.
     pub fn find(input: ScaledMaps) -> Self {
         let maps = input.maps;
-        let mut repeated = vec![false; maps.images * maps.height * maps.width];
-        if !repeated.is_empty() {
-            repeated
-                .par_chunks_mut(maps.height * maps.width)
-                .enumerate()
-                .for_each(|(image, repeated)| mark(input, image, repeated));
-        }
+        let Maps { images, height, width, .. } = maps;
+        // One bit a direction: does the input position equal its neighbour? On the maps with their borders of zeros.
+        let (rows, columns) = (height + 2, width + 2);
+        let mut equal = vec![0u8; images * rows * columns];
+        equal.par_chunks_mut(columns).enumerate().for_each(|(line, equal)| {
+            let (image, y) = (line / rows, (line % rows) as isize - 1);
+            compare_row(input, image, y, equal);
+        });
+        // Two patches are equal where all nine pairs of their positions are.
+        let pair = |image: usize, y: usize, x: usize| {
+            let lines = equal[(image * rows + y) * columns..].chunks(columns).take(3);
+            lines.fold(0b1111, |pair, line| pair & line[x] & line[x + 1] & line[x + 2])
+        };
+        let inside =
+            |y: isize, x: isize| (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
+        let mut repeated = vec![false; images * height * width];
+        repeated.par_chunks_mut(width.max(1)).enumerate().for_each(|(line, repeated)| {
+            let (image, y) = (line / height, line % height);
+            for (x, repeated) in repeated.iter_mut().enumerate() {
+                let here = pair(image, y, x);
+                *repeated = DIRECTIONS.into_iter().enumerate().any(|(bit, (dy, dx))| {
+                    let (y, x) = (y as isize, x as isize);
+                    let forward = here >> bit & 1 != 0 && inside(y + dy, x + dx);
+                    let backward = || pair(image, (y - dy) as usize, (x - dx) as usize) >> bit & 1 != 0;
+                    forward || inside(y - dy, x - dx) && backward()
+                });
+            }
+        });
         Repeats { maps, repeated }
     }
 
@@ -104,46 +125,18 @@ impl RepeatedPatches<'_> {
     }
 }
 
-/// Marks the positions of one image that repeat a neighbour's patch.
-fn mark(input: ScaledMaps, image: usize, repeated: &mut [bool]) {
-    let Maps { height, width, .. } = input.maps;
-    // One bit a direction: does the input position equal its neighbour? On the map with its border of zeros.
-    let (rows, columns) = (height + 2, width + 2);
-    let mut equal = vec![0u8; rows * columns];
-    for y in 0..rows as isize {
-        for x in 0..columns as isize {
-            let here = input.position(image, y - 1, x - 1);
-            for (bit, (dy, dx)) in DIRECTIONS.into_iter().enumerate() {
-                let there = input.position(image, y - 1 + dy, x - 1 + dx);
-                let same = match (here, there) {
-                    (Some(here), Some(there)) => here == there,
-                    (Some(inside), None) | (None, Some(inside)) => inside.iter().all(|&value| value == 0.0),
-                    (None, None) => true,
-                };
-                equal[y as usize * columns + x as usize] |= u8::from(same) << bit;
-            }
-        }
-    }
-    // Two patches are equal where all nine pairs of their positions are.
-    for y in 0..height {
-        for x in 0..width {
-            let mut pair = 0b1111;
-            for line in equal[y * columns + x..].chunks(columns).take(3) {
-                pair &= line[0] & line[1] & line[2];
-                if pair == 0 {
-                    break;
-                }
-            }
-            for (bit, (dy, dx)) in DIRECTIONS.into_iter().enumerate() {
-                if pair >> bit & 1 == 0 {
-                    continue;
-                }
-                let (there_y, there_x) = (y + dy as usize, x.wrapping_add_signed(dx));
-                if there_y < height && there_x < width {
-                    repeated[y * width + x] = true;
-                    repeated[there_y * width + there_x] = true;
-                }
-            }
+/// Compares the positions of one row, from the border's −1 on, with their neighbours.
+fn compare_row(input: ScaledMaps, image: usize, y: isize, equal: &mut [u8]) {
+    for (x, bits) in equal.iter_mut().enumerate() {
+        let x = x as isize - 1;
+        let here = input.position(image, y, x);
+        for (bit, (dy, dx)) in DIRECTIONS.into_iter().enumerate() {
+            let same = match (here, input.position(image, y + dy, x + dx)) {
+                (Some(here), Some(there)) => here == there,
+                (Some(inside), None) | (None, Some(inside)) => inside.iter().all(|&value| value == 0.0),
+                (None, None) => true,
+            };
+            *bits |= u8::from(same) << bit;
         }
     }
 }
