@@ -7,9 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use vggx::backend::cpu::Cpu;
 use vggx::backend::{Backend, Batch, Pass, Pixels};
-use vggx::explain::{Method, Operators, Recipe};
+use vggx::explain::{Method, Operators, Recipe, on_cpu};
 use vggx::images::LoadOptions;
 use vggx::network::PreprocessingOverrides;
 use vggx::patterns::Patterns;
@@ -17,10 +16,10 @@ use vggx::weights::{Weights, bundled};
 
 const SIDE: usize = 224;
 
-/// Any pixels do: the work does not depend on them.
+/// A photo again and again: flat areas, which real images have, cost extra work (see `Repeats` in the engine).
 fn pixels(images: usize) -> Vec<u8> {
-    let scatter = |index: usize| (index as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0];
-    (0..images * SIDE * SIDE * 3).map(scatter).collect()
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/astronaut.jpg");
+    vggx::images::load(&path, &LoadOptions::default()).expect("a sample").pixels.repeat(images)
 }
 
 fn batch(images: usize, pixels: &[u8]) -> Batch<'_> {
@@ -34,10 +33,7 @@ fn network(criterion: &mut Criterion) {
     };
     let weights = Arc::new(Weights::open(&weights, &PreprocessingOverrides::default()).expect("bundled"));
     let patterns = Arc::new(Patterns::open(&patterns, &weights).expect("bundled"));
-    let layers = weights.network().parametric().count();
-    let biases = (0..layers).map(|layer| weights.bias(layer).to_vec()).collect();
-    let forward = Arc::new(Operators::forward(weights.clone()));
-    let mut cpu = Cpu::new(weights.network().clone(), forward, biases, 0).expect("VGG16");
+    let mut cpu = on_cpu(&weights, 0).expect("VGG16");
     let mut group = criterion.benchmark_group("cpu");
     group.sample_size(10);
     for images in [1, 8] {

@@ -15,8 +15,7 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use vggx::backend::cpu::Cpu;
-use vggx::explain::{Explainer, Explanation, Input, Kind, Method, Operators, Target};
+use vggx::explain::{Explainer, Explanation, Input, Kind, Method, Target, on_cpu};
 use vggx::images::find::find;
 use vggx::images::{LoadOptions, load};
 use vggx::network::PreprocessingOverrides;
@@ -99,9 +98,7 @@ fn explainer() -> Result<Explainer, Box<dyn Error>> {
     weights.check_finite()?;
     let patterns = bundled::patterns().ok_or("the bundled patterns are missing: set VGGX_DATA")?;
     let patterns = Arc::new(Patterns::open(&patterns, &weights)?);
-    let network = weights.network().clone();
-    let biases = (0..network.parametric().count()).map(|layer| weights.bias(layer).to_vec()).collect();
-    let cpu = Cpu::new(network, Arc::new(Operators::forward(weights.clone())), biases, 0)?;
+    let cpu = on_cpu(&weights, 0)?;
     Ok(Explainer::new(Box::new(cpu), &weights, Some(&patterns), &METHODS, None, 0)?)
 }
 

@@ -1,15 +1,16 @@
 //! Times forwards and explanations on the CPU: the product's side of `benches/peers/onnxruntime_forward.py`.
 //!
 //! `time_forward --weights FILE [--patterns FILE] [--batch N] [--threads N] [--repeat R] [--size S] [--method M]...`
-//! prints one JSON line: `{"forward_ms": [...], "explain_ms": {method: [...]}}`, milliseconds a call for the whole batch.
+//! [--photos FOLDER | --flat] prints one JSON line: `{"forward_ms": [...], "explain_ms": {method: [...]}}`, milliseconds a call for the whole batch.
 
 use clap::Parser;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-use vggx::backend::cpu::Cpu;
 use vggx::backend::{Backend, Batch, Pass, Pixels};
-use vggx::explain::{Method, Operators, Recipe};
+use vggx::explain::{Method, Operators, Recipe, on_cpu};
+use vggx::images::find::find;
+use vggx::images::{LoadOptions, load};
 use vggx::network::PreprocessingOverrides;
 use vggx::patterns::Patterns;
 use vggx::weights::Weights;
@@ -30,6 +31,27 @@ struct Options {
     size: usize,
     #[arg(long)]
     method: Vec<Method>,
+    /// Photos to run on, again and again
+    #[arg(long, default_value = "samples")]
+    photos: PathBuf,
+    /// One grey instead: the most work, since every position repeats its neighbours
+    #[arg(long)]
+    flat: bool,
+}
+
+/// The pixels of a batch.
+fn pixels(options: &Options) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    if options.flat {
+        return Ok(vec![128; options.batch * options.size * options.size * 3]);
+    }
+    let photos = find(&[&options.photos])?.images;
+    let size = u32::try_from(options.size)?;
+    let load_options = LoadOptions { resize: size, crop: size, ..LoadOptions::default() };
+    let mut pixels = Vec::new();
+    for photo in photos.iter().cycle().take(options.batch) {
+        pixels.extend(load(&photo.path, &load_options)?.pixels);
+    }
+    Ok(pixels)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,14 +61,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(path) => Some(Arc::new(Patterns::open(path, &weights)?)),
         None => None,
     };
-    let layers = weights.network().parametric().count();
-    let biases = (0..layers).map(|layer| weights.bias(layer).to_vec()).collect();
-    let forward = Arc::new(Operators::forward(weights.clone()));
-    let mut cpu = Cpu::new(weights.network().clone(), forward, biases, options.threads)?;
-    // Any pixels do: the work does not depend on them, except that denormal numbers must not appear.
-    let pixels: Vec<u8> = (0..options.batch * options.size * options.size * 3)
-        .map(|index| (index as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0])
-        .collect();
+    let mut cpu = on_cpu(&weights, options.threads)?;
+    let pixels = pixels(&options)?;
     let batch = Batch {
         images: options.batch,
         height: options.size,

@@ -6,8 +6,7 @@
 //! ```no_run
 //! use std::path::Path;
 //! use std::sync::Arc;
-//! use vggx::backend::cpu::Cpu;
-//! use vggx::explain::{Explainer, Input, Method, Operators, Target};
+//! use vggx::explain::{Explainer, Input, Method, Target, on_cpu};
 //! use vggx::images::{LoadOptions, load};
 //! use vggx::network::PreprocessingOverrides;
 //! use vggx::patterns::Patterns;
@@ -20,10 +19,7 @@
 //! let patterns = bundled::patterns().ok_or("no bundled patterns: set VGGX_DATA")?;
 //! let patterns = Arc::new(Patterns::open(&patterns, &weights)?);
 //!
-//! // The CPU takes the network's forward pass as its first operators; 0 threads means all cores.
-//! let network = weights.network().clone();
-//! let biases = (0..network.parametric().count()).map(|layer| weights.bias(layer).to_vec()).collect();
-//! let cpu = Cpu::new(network, Arc::new(Operators::forward(weights.clone())), biases, 0)?;
+//! let cpu = on_cpu(&weights, 0)?; // 0 threads: all cores
 //! let explainer = Explainer::new(Box::new(cpu), &weights, Some(&patterns), &Method::DEFAULT, None, 0)?;
 //!
 //! let photo = load(Path::new("samples/cat.jpg"), &LoadOptions::default())?;

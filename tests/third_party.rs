@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reference::{ReferenceGate, ReferenceStart, cosine, norm};
-use vggx::backend::cpu::Cpu;
 use vggx::backend::{Batch, Pixels};
-use vggx::explain::{Explainer, Input, Method, Operators, Target};
+use vggx::explain::{Explainer, Input, Method, Target, on_cpu};
 use vggx::images::Rgb8;
 use vggx::images::decode::{DEFAULT_MAX_PIXELS, decode};
 use vggx::network::PreprocessingOverrides;
@@ -32,10 +31,7 @@ fn bundle() -> Option<(Arc<Weights>, Arc<Patterns>)> {
 }
 
 fn explainer(weights: &Arc<Weights>, patterns: &Arc<Patterns>, methods: &[Method]) -> Explainer {
-    let layers = weights.network().parametric().count();
-    let biases = (0..layers).map(|layer| weights.bias(layer).to_vec()).collect();
-    let forward = Arc::new(Operators::forward(weights.clone()));
-    let cpu = Cpu::new(weights.network().clone(), forward, biases, 0).expect("VGG16");
+    let cpu = on_cpu(weights, 0).expect("VGG16");
     Explainer::new(Box::new(cpu), weights, Some(patterns), methods, None, 0).expect("can run")
 }
 

@@ -3,6 +3,7 @@
 //! This room knows no device: it gives a [`Backend`](crate::backend::Backend) operators and gates, and turns what the
 //! backend returns into arrays with red, green and blue in this order.
 
+mod device;
 mod direction;
 mod explainer;
 mod fold;
@@ -10,6 +11,7 @@ mod method;
 mod operators;
 mod target;
 
+pub use device::on_cpu;
 pub use explainer::{ExplainError, Explained, Explainer, Explanation, Input, PrepareError};
 pub use method::{Estimator, Kind, Method, Operator, Recipe, UnknownMethod};
 pub use operators::{OperatorError, Operators};

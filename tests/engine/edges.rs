@@ -35,6 +35,18 @@ fn ties_go_to_the_first_position() {
     }
 }
 
+/// The same where Winograd's transforms compute the sums: they round every position differently, but not where it matters.
+#[test]
+fn ties_go_to_the_first_position_in_wide_layers_too() {
+    let case = Case::new(random_vgg(63, 3, &[&[16, 24], &[40, 17], &[20]], None), ElementType::F32);
+    let size = (45, 50);
+    for grey in [200, 3] {
+        let pixels = vec![grey; size.0 * size.1 * 3];
+        let trace = case.network.forward(&Case::input(&pixels), size.0, size.1);
+        compare_on(&case, size, &[(pixels, trace)], "a constant image through wide layers");
+    }
+}
+
 /// Neurons without weights have no direction: operators of zero, and the rest of the network is explained as usual.
 #[test]
 fn neurons_without_weights_get_no_signal() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use vggx::backend::cpu::Cpu;
 use vggx::backend::{Backend, Batch, OperatorSource, Pixels};
-use vggx::explain::{Estimator, Explained, Explainer, Input, Method, Operator, Operators, Target};
+use vggx::explain::{Estimator, Explained, Explainer, Input, Method, Operator, Operators, Target, on_cpu};
 use vggx::network::PreprocessingOverrides;
 use vggx::patterns::Patterns;
 use vggx::weights::{ElementType, NewTensor, Weights, write_tensors};
@@ -176,10 +176,7 @@ impl Case {
 
 /// The engine on weights in a file.
 pub fn backend(weights: &Arc<Weights>, threads: usize) -> Cpu {
-    let layers = weights.network().parametric().count();
-    let biases = (0..layers).map(|layer| weights.bias(layer).to_vec()).collect();
-    let forward = Arc::new(Operators::forward(weights.clone()));
-    Cpu::new(weights.network().clone(), forward, biases, threads).expect("a VGG")
+    on_cpu(weights, threads).expect("a VGG")
 }
 
 /// torchvision's name, shape, weight and bias of every layer that has them.
@@ -229,6 +226,15 @@ fn tensor(name: String, shape: &[usize], values: &[f64], element: ElementType) -
 pub fn random_pixels(seed: u64, height: usize, width: usize) -> Vec<u8> {
     let mut random = Random::new(seed);
     (0..height * width * 3).map(|_| (random.next_u64() >> 56) as u8).collect()
+}
+
+/// An image whose left half is one grey: flat areas make positions repeat their neighbours.
+pub fn half_flat_pixels(seed: u64, height: usize, width: usize) -> Vec<u8> {
+    let mut pixels = random_pixels(seed, height, width);
+    for row in pixels.chunks_exact_mut(width * 3) {
+        row[..width / 2 * 3].fill(97);
+    }
+    pixels
 }
 
 /// Images whose every mask and argmax float32 must decide as float64 does.
