@@ -46,8 +46,11 @@ pub enum Start {
 /// A backward pass through the whole network.
 #[derive(Clone)]
 pub struct Pass {
+    /// What takes the place of the weights.
     pub operators: Arc<dyn OperatorSource>,
+    /// What lets the signal pass a ReLU.
     pub gate: Gate,
+    /// What the pass starts with at its target.
     pub start: Start,
 }
 
@@ -67,9 +70,13 @@ pub enum Pixels<'a> {
 /// A batch of images of one size.
 #[derive(Clone, Copy)]
 pub struct Batch<'a> {
+    /// Number of images; none is fine.
     pub images: usize,
+    /// Rows of each image.
     pub height: usize,
+    /// Columns of each image.
     pub width: usize,
+    /// The pixels, as many as the sizes say.
     pub pixels: Pixels<'a>,
 }
 
@@ -78,34 +85,86 @@ pub struct Batch<'a> {
 pub struct Relevance {
     /// \[3, height, width\], channels in the network's order; the value is `values` · 2^`scale_log2`.
     pub values: Vec<f32>,
+    /// Power of two that the values must be multiplied with.
     pub scale_log2: i32,
 }
 
 /// Why a backend could not run a batch or one image of it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BackendError {
+    /// The images are too small for the network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The network is not one this device runs.
     #[error("this network cannot run on the {device}: {reason}")]
-    Unsupported { device: &'static str, reason: String },
+    Unsupported {
+        /// The device.
+        device: &'static str,
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The system gives no more threads.
     #[error("cannot start {threads} threads: {reason}; use fewer with --threads")]
-    Threads { threads: usize, reason: String },
+    Threads {
+        /// Threads asked for.
+        threads: usize,
+        /// The system's reason.
+        reason: String,
+    },
+    /// An activation of an image is not finite.
     #[error(
         "the activations of layer {layer} overflow float32 on this image; check that the preprocessing (--channel-order, \
          --pixel-scale, --mean, --std) is the one the network was trained with"
     )]
-    ActivationOverflow { layer: String },
+    ActivationOverflow {
+        /// The first such layer.
+        layer: String,
+    },
+    /// A signal on its way back is not finite.
     #[error("the signal is not a finite number below layer {layer}; check the weights and patterns")]
-    SignalOverflow { layer: String },
+    SignalOverflow {
+        /// The layer whose operator made it so.
+        layer: String,
+    },
+    /// The pixels do not match the sizes.
     #[error("the batch holds {got} values, but {images} images of {height}×{width} need {expected}")]
-    BatchSize { got: usize, expected: usize, images: usize, height: usize, width: usize },
+    BatchSize {
+        /// Values given.
+        got: usize,
+        /// Values needed.
+        expected: usize,
+        /// Images.
+        images: usize,
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// The batch would not fit into memory.
     #[error(
         "{images} images of {height}×{width} need about {needed} MiB of memory, and {available} MiB are available; use a \
          smaller --crop or --batch"
     )]
-    Memory { images: usize, height: usize, width: usize, needed: u64, available: u64 },
+    Memory {
+        /// Images.
+        images: usize,
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// MiB needed.
+        needed: u64,
+        /// MiB available.
+        available: u64,
+    },
+    /// No such output.
     #[error("target {target} does not exist: the network has {outputs} outputs")]
-    Target { target: usize, outputs: usize },
+    Target {
+        /// The output asked for.
+        target: usize,
+        /// Outputs of the network.
+        outputs: usize,
+    },
 }
 
 /// A device that holds a network and the operators of passes.
@@ -133,12 +192,18 @@ pub trait Backend: Send + Sync {
 /// A forward pass that has run.
 pub trait Trace {
     /// Responses of one image: logits, or in a headless network the sum of each channel's final map.
+    ///
+    /// # Panics
+    /// When the batch has no such image.
     fn responses(&self, image: usize) -> &[f32];
 
     /// Why an image has no valid responses, if so.
     fn failure(&self, image: usize) -> Option<BackendError>;
 
     /// Runs a pass back to the pixels, from one target an image.
+    ///
+    /// # Panics
+    /// When there are more or fewer targets than images, or the pass is another backend's.
     ///
     /// # Errors
     /// An entry fails when its target does not exist or its signal is not finite; the other images' are valid.

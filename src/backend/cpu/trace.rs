@@ -242,6 +242,7 @@ impl Trace for CpuTrace<'_> {
     }
 
     fn backward(&self, pass: PassId, targets: &[usize]) -> Vec<Result<Relevance, BackendError>> {
+        assert_eq!(targets.len(), self.input.images, "one target an image");
         // A target that does not exist fails its own image; another takes its place so that the batch can run.
         let valid: Vec<usize> =
             targets.iter().map(|&target| if target < self.outputs { target } else { 0 }).collect();
