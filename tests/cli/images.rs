@@ -47,6 +47,28 @@ fn names_need_not_be_text() {
     assert!(place.files("o").contains(&"caf%E9.gradient.png".to_owned()), "{:?}", place.files("o"));
 }
 
+/// A name that is not text, and a file that is called what it is written as.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_written_alike_are_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    place.picture(OsStr::from_bytes(b"in/caf\xe9.png"), 5);
+    place.picture("in/caf%E9.png", 6);
+    place.explain(&format!("in {METHOD} -o o")).expect(1, &["caf%E9", "rename"]);
+    assert!(!place.file("o").exists());
+}
+
+#[test]
+fn two_inputs_of_one_row_are_refused() {
+    let place = Place::new();
+    place.picture("x/y/c.png", 5);
+    place.write("list.txt", "x\t1\nx/y/c.png\t2\n");
+    place.explain(&format!("@list.txt --target key {METHOD} -o o")).expect(1, &["x/y/c.png", "rename"]);
+    assert!(!place.file("o").exists());
+}
+
 #[test]
 fn an_image_named_twice_is_done_once() {
     let place = Place::new();
@@ -146,9 +168,7 @@ fn an_overwritten_target_leaves_no_others_listed() {
     let run = |key: &str, methods: &str| {
         place.write("list.txt", format!("a.png\t{key}\n"));
         place
-            .explain(&format!(
-                "@list.txt --target key --method {methods} --format npy -o o --overwrite"
-            ))
+            .explain(&format!("@list.txt --target key --method {methods} --format npy -o o --overwrite"))
             .done();
         let row = place.manifest("o").remove(0);
         row["methods"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()

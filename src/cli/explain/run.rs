@@ -15,6 +15,7 @@ use crate::patterns::Patterns;
 use crate::weights::Weights;
 use rayon::prelude::*;
 use serde_json::json;
+use std::collections::HashSet;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
@@ -23,6 +24,9 @@ use std::time::{Instant, SystemTime};
 
 /// Positions of a crop that fill the memory a default batch is meant for.
 const DEFAULT_CROP: u32 = 224;
+
+/// Memory for crops that wait for their batch.
+const LOOKAHEAD_BYTES: u64 = 256 << 20;
 
 /// Explains all inputs of the command line.
 pub fn run(options: &Options) -> Result<Outcome, Failure> {
@@ -140,7 +144,20 @@ fn inputs(options: &Options) -> Result<Vec<InputImage>, Failure> {
         )));
     }
     output_collisions(&images)?;
+    row_collisions(&images)?;
     Ok(images)
+}
+
+/// Refuses images that would share a row of the manifest: the same file with two targets, once below a directory, or a
+/// name that is not UTF-8 and another one that looks like its text.
+fn row_collisions(images: &[InputImage]) -> Result<(), Failure> {
+    let mut names = HashSet::with_capacity(images.len());
+    match images.iter().map(input_name).find(|name| !names.insert(name.clone())) {
+        None => Ok(()),
+        Some(name) => Err(Failure::Run(format!(
+            "two inputs are both called {name}; rename one, or use two output folders"
+        ))),
+    }
 }
 
 /// Leaves out what earlier runs wrote into an output folder below a directory that is searched: `vggx explain .` writes
@@ -300,7 +317,7 @@ impl Run<'_> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let loaded = prefetch(todo, load, threads, 2 * batch_size);
+        let loaded = prefetch(todo, load, threads, lookahead(batch_size, self.options.crop));
         let mut batch = Vec::with_capacity(batch_size);
         for (position, (input, image)) in positions.into_iter().zip(loaded) {
             match image {
@@ -452,6 +469,13 @@ impl Run<'_> {
     }
 }
 
+/// Images to load ahead: those of the next two batches, unless so many crops would fill the memory.
+fn lookahead(batch_size: usize, crop: u32) -> usize {
+    let crop_bytes = 3 * u64::from(crop).pow(2);
+    let fitting = usize::try_from(LOOKAHEAD_BYTES / crop_bytes.max(1)).unwrap_or(usize::MAX);
+    (2 * batch_size).min(fitting).max(1)
+}
+
 /// Whether a key means the same output for all images.
 fn fixed(key: &str) -> bool {
     matches!(key.parse(), Ok(Target::Index(_) | Target::Label(_)))
@@ -495,4 +519,17 @@ fn summary(options: &Options, record: &RunRecord) {
     let line = format!("{}{place}, {:.1} s", parts.join(", "), record.times.seconds);
     // Nothing can be done when standard error is closed or full.
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lookahead;
+
+    #[test]
+    fn crops_that_are_loaded_ahead_are_bounded_in_bytes() {
+        assert_eq!(lookahead(8, 224), 16);
+        assert_eq!(lookahead(1, 16_384), 1);
+        assert_eq!(lookahead(usize::from(u16::MAX), 224), 1783);
+        assert!(lookahead(64, 4096) as u64 * 3 * 4096 * 4096 <= super::LOOKAHEAD_BYTES);
+    }
 }
