@@ -295,7 +295,52 @@ fn softmax(logits: &[f32], target: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::softmax;
+    use super::*;
+
+    /// A device that must not be asked for anything.
+    struct Untouched;
+
+    impl Backend for Untouched {
+        fn description(&self) -> String {
+            "none".to_owned()
+        }
+
+        fn prepare(&mut self, _: &Pass) -> Result<PassId, BackendError> {
+            unreachable!("no pass is prepared")
+        }
+
+        fn forward<'a>(&'a self, _: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
+            unreachable!("the batch is refused before")
+        }
+
+        fn preferred_batch(&self) -> usize {
+            1
+        }
+    }
+
+    #[test]
+    fn images_of_other_sizes_are_refused() {
+        let explainer = Explainer {
+            backend: Box::new(Untouched),
+            preprocessing: Preprocessing::default(),
+            has_classifier: false,
+            labels: None,
+            passes: Vec::new(),
+            methods: Vec::new(),
+        };
+        let explain = |size, lengths: &[usize]| {
+            let pixels: Vec<Vec<u8>> = lengths.iter().map(|&length| vec![0; length]).collect();
+            let inputs: Vec<Input> = pixels.iter().map(|pixels| Input { pixels, key: None }).collect();
+            match explainer.explain(size, &inputs, &Target::Top(1)) {
+                Err(ExplainError::PixelCount { image, got, .. }) => (image, got),
+                _ => unreachable!("{lengths:?} do not make images of {size:?}"),
+            }
+        };
+        // Together they would be as long as two images.
+        assert_eq!(explain((2, 3), &[17, 19]), (0, 17));
+        assert_eq!(explain((2, 3), &[18, 19, 17]), (1, 19));
+        assert_eq!(explain((usize::MAX, 3), &[18]), (0, 18));
+    }
 
     #[test]
     fn softmax_survives_large_logits() {
