@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// How a command ended when it did not simply succeed.
+/// How a command ended, and the exit code for it.
 pub enum Outcome {
     /// Done: 0.
     Done,

@@ -156,7 +156,10 @@ fn not_bundled(what: &str, option: &str) -> Failure {
 /// Reads class names, one a line.
 pub fn read_labels(path: &Path, outputs: usize) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Run(format!("cannot read the labels {}: {error}", path.display())))?;
+        .map_err(|error| Failure::Run(format!(
+                "cannot read the labels {}: {error}; name a text file in UTF-8 with one name a line, and check its permissions",
+                path.display()
+            )))?;
     let mut labels: Vec<String> =
         text.trim_start_matches('\u{feff}').lines().map(|line| line.trim().to_owned()).collect();
     while labels.last().is_some_and(String::is_empty) {

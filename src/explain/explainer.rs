@@ -47,6 +47,7 @@ pub struct Input<'a> {
 pub struct Explained {
     /// The output that was explained.
     pub target: usize,
+    /// Its name, where labels were given.
     pub label: Option<String>,
     /// Its logit, or in a headless network the sum of its final map.
     pub response: f32,
@@ -59,6 +60,7 @@ pub struct Explained {
 /// One method's array.
 #[derive(Clone, Debug)]
 pub struct Explanation {
+    /// The method.
     pub method: Method,
     /// \[3, height, width\], red, green, blue, in units of the network's normalised input; the value is
     /// `values` · 2^`scale_log2`.
@@ -70,21 +72,56 @@ pub struct Explanation {
 /// Why an image could not be explained.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ExplainError {
+    /// It has no target, or one that does not exist.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The network could not run on it, or on its batch.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// A method failed on it.
     #[error("{method}: {source}")]
-    Method { method: Method, source: BackendError },
+    Method {
+        /// The method.
+        method: Method,
+        /// What the device said.
+        source: BackendError,
+    },
+    /// An input is not of the batch's size.
+    #[error(
+        "image {image} of the batch has {got} bytes of pixels, but {height}×{width} red, green and blue values are to \
+         be given for each"
+    )]
+    PixelCount {
+        /// Place in the batch, from 0.
+        image: usize,
+        /// Length of its pixels.
+        got: usize,
+        /// Rows of the batch's images.
+        height: usize,
+        /// Columns of the batch's images.
+        width: usize,
+    },
 }
 
 /// Why methods could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
+    /// The operators of a method cannot be had, for instance without its patterns.
     #[error("{method}: {source}")]
-    Operators { method: Method, source: OperatorError },
+    Operators {
+        /// The method.
+        method: Method,
+        /// What is missing.
+        source: OperatorError,
+    },
+    /// The device cannot run a method.
     #[error("{method}: {source}")]
-    Backend { method: Method, source: BackendError },
+    Backend {
+        /// The method.
+        method: Method,
+        /// What the device said.
+        source: BackendError,
+    },
 }
 
 impl Explainer {
@@ -146,13 +183,19 @@ impl Explainer {
     /// Explains a batch of images of one size. The outer error is the batch's, the inner ones are single images'.
     ///
     /// # Errors
-    /// When the network cannot run on images of this size.
+    /// [`ExplainError::PixelCount`] for an input that is not of `height` · `width` · 3 values; [`ExplainError::Backend`]
+    /// when the network cannot run on images of this size, or the device not on so many of them.
     pub fn explain(
         &self,
         (height, width): (usize, usize),
         inputs: &[Input],
         target: &Target,
-    ) -> Result<Vec<Result<Explained, ExplainError>>, BackendError> {
+    ) -> Result<Vec<Result<Explained, ExplainError>>, ExplainError> {
+        let expected = height.checked_mul(width).and_then(|positions| positions.checked_mul(3));
+        if let Some(image) = inputs.iter().position(|input| Some(input.pixels.len()) != expected) {
+            let got = inputs[image].pixels.len();
+            return Err(ExplainError::PixelCount { image, got, height, width });
+        }
         let pixels: Vec<u8> = inputs.iter().flat_map(|input| input.pixels).copied().collect();
         let batch = Batch { images: inputs.len(), height, width, pixels: Pixels::Rgb8(&pixels) };
         let trace = self.backend.forward(&batch)?;
@@ -252,7 +295,52 @@ fn softmax(logits: &[f32], target: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::softmax;
+    use super::*;
+
+    /// A device that must not be asked for anything.
+    struct Untouched;
+
+    impl Backend for Untouched {
+        fn description(&self) -> String {
+            "none".to_owned()
+        }
+
+        fn prepare(&mut self, _: &Pass) -> Result<PassId, BackendError> {
+            unreachable!("no pass is prepared")
+        }
+
+        fn forward<'a>(&'a self, _: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
+            unreachable!("the batch is refused before")
+        }
+
+        fn preferred_batch(&self) -> usize {
+            1
+        }
+    }
+
+    #[test]
+    fn images_of_other_sizes_are_refused() {
+        let explainer = Explainer {
+            backend: Box::new(Untouched),
+            preprocessing: Preprocessing::default(),
+            has_classifier: false,
+            labels: None,
+            passes: Vec::new(),
+            methods: Vec::new(),
+        };
+        let explain = |size, lengths: &[usize]| {
+            let pixels: Vec<Vec<u8>> = lengths.iter().map(|&length| vec![0; length]).collect();
+            let inputs: Vec<Input> = pixels.iter().map(|pixels| Input { pixels, key: None }).collect();
+            match explainer.explain(size, &inputs, &Target::Top(1)) {
+                Err(ExplainError::PixelCount { image, got, .. }) => (image, got),
+                _ => unreachable!("{lengths:?} do not make images of {size:?}"),
+            }
+        };
+        // Together they would be as long as two images.
+        assert_eq!(explain((2, 3), &[17, 19]), (0, 17));
+        assert_eq!(explain((2, 3), &[18, 19, 17]), (1, 19));
+        assert_eq!(explain((usize::MAX, 3), &[18]), (0, 18));
+    }
 
     #[test]
     fn softmax_survives_large_logits() {

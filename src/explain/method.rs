@@ -77,7 +77,16 @@ pub enum Recipe {
     /// The input itself (the identity estimator's signal).
     Input,
     /// A backward pass, its result multiplied with the input if `times_input` (LRP-z, root 0).
-    Pass { operator: Operator, gate: Gate, start: Start, times_input: bool },
+    Pass {
+        /// What takes the weights' place on the way back.
+        operator: Operator,
+        /// What a ReLU lets through on the way back.
+        gate: Gate,
+        /// What the pass begins with at the target.
+        start: Start,
+        /// Whether the result is multiplied with the normalised input.
+        times_input: bool,
+    },
 }
 
 /// How a method is drawn and read.

@@ -31,10 +31,15 @@ struct LayerOperator {
 /// Why operators could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
+    /// The operator comes from patterns, and none were given.
     #[error(
         "the operator '{operator}' needs a pattern file; give one with --patterns, or choose a method without: gradient, deconvnet, guided-backprop, signal:filter, attribution:filter"
     )]
-    PatternsNeeded { operator: &'static str },
+    PatternsNeeded {
+        /// The operator's name.
+        operator: &'static str,
+    },
+    /// The patterns do not hold what the operator needs.
     #[error(transparent)]
     Patterns(#[from] PatternError),
 }

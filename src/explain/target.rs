@@ -19,18 +19,51 @@ pub enum Target {
 /// Why an image has no target.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TargetError {
+    /// An index past the last output.
     #[error("target {target} does not exist: the network has {outputs} outputs, 0 to {}", outputs - 1)]
-    OutOfRange { target: usize, outputs: usize },
+    OutOfRange {
+        /// The index as given.
+        target: usize,
+        /// Number of the network's outputs.
+        outputs: usize,
+    },
+    /// A rank below the last output's.
     #[error("top{rank} does not exist: the network has {outputs} outputs")]
-    RankOutOfRange { rank: usize, outputs: usize },
+    RankOutOfRange {
+        /// The rank as given, from 1.
+        rank: usize,
+        /// Number of the network's outputs.
+        outputs: usize,
+    },
+    /// A label that no output has.
     #[error(
         "the label '{label}' is not among the network's labels; give them with --labels, or the index of the output"
     )]
-    UnknownLabel { label: String },
+    UnknownLabel {
+        /// The label as given.
+        label: String,
+    },
+    /// A label that several outputs share.
+    #[error(
+        "the label '{label}' names the outputs {first} and {second}; give the index of the one that is meant"
+    )]
+    AmbiguousLabel {
+        /// The label as given.
+        label: String,
+        /// The first output of this name.
+        first: usize,
+        /// The second one.
+        second: usize,
+    },
+    /// [`Target::Key`] for an input without a target.
     #[error("--target key, but no target comes with this input; give one in the list, after a tab")]
     NoKey,
+    /// A text that is no target.
     #[error("'{text}' is not a target; use top1, topN, an index, a label or key")]
-    Syntax { text: String },
+    Syntax {
+        /// The text as given.
+        text: String,
+    },
 }
 
 impl FromStr for Target {
@@ -90,9 +123,17 @@ impl Target {
             &Target::Top(rank) => {
                 nth_largest(responses, rank).ok_or(TargetError::RankOutOfRange { rank, outputs })
             }
-            Target::Label(label) => labels
-                .and_then(|labels| labels.iter().take(outputs).position(|known| known == label))
-                .ok_or_else(|| TargetError::UnknownLabel { label: label.clone() }),
+            Target::Label(label) => {
+                let known = labels.unwrap_or_default().iter().take(outputs).enumerate();
+                let mut outputs = known.filter(|(_, known)| *known == label).map(|(output, _)| output);
+                match (outputs.next(), outputs.next()) {
+                    (None, _) => Err(TargetError::UnknownLabel { label: label.clone() }),
+                    (Some(output), None) => Ok(output),
+                    (Some(first), Some(second)) => {
+                        Err(TargetError::AmbiguousLabel { label: label.clone(), first, second })
+                    }
+                }
+            }
             Target::Key => match key.map(str::parse) {
                 None | Some(Ok(Target::Key)) => Err(TargetError::NoKey),
                 Some(Err(error)) => Err(error),
@@ -127,6 +168,12 @@ mod tests {
         assert_eq!(resolve("4", None), Err(TargetError::OutOfRange { target: 4, outputs: 4 }));
         assert_eq!(resolve("top dog", None), Ok(2));
         assert!(matches!(resolve("cat", None), Err(TargetError::UnknownLabel { .. })));
+        let twice: Vec<String> = ["crane", "bee", "crane", "cow"].map(str::to_owned).to_vec();
+        let crane = Target::Label("crane".to_owned()).resolve(&responses, Some(&twice), None);
+        assert_eq!(
+            crane,
+            Err(TargetError::AmbiguousLabel { label: "crane".to_owned(), first: 0, second: 2 })
+        );
         assert_eq!(resolve("key", Some("bee")), Ok(1));
         assert_eq!(resolve("key", Some("0")), Ok(0));
         assert_eq!(resolve("key", None), Err(TargetError::NoKey));

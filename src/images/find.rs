@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
 use super::list;
+use crate::output::path_text;
 
 /// Extensions of the image files that are picked up inside directories, in lower case.
 ///
@@ -146,17 +147,18 @@ pub fn find_with_stdin<Input: AsRef<OsStr>>(
 /// # Errors
 /// [`FindError::Collision`] with the first such pair.
 pub fn output_collisions(images: &[InputImage]) -> Result<(), FindError> {
-    let mut by_stem: HashMap<PathBuf, &InputImage> = HashMap::with_capacity(images.len());
+    // By the text that the files are named with, which different names can share when one of them is not UTF-8.
+    let mut by_stem: HashMap<String, &InputImage> = HashMap::with_capacity(images.len());
     let mut first_pair = None;
     let mut others = 0;
     for image in images {
-        match by_stem.entry(image.stem()) {
+        match by_stem.entry(path_text(&image.stem())) {
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(image);
             }
             std::collections::hash_map::Entry::Occupied(_) if first_pair.is_some() => others += 1,
             std::collections::hash_map::Entry::Occupied(entry) => {
-                first_pair = Some((entry.key().clone(), entry.get().path.clone(), &image.path));
+                first_pair = Some((PathBuf::from(entry.key()), entry.get().path.clone(), &image.path));
             }
         }
     }

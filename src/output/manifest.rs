@@ -37,6 +37,9 @@ pub struct Row {
     pub target: Option<u64>,
     /// Its name.
     pub label: Option<String>,
+    /// The target as it came with the input, where every input has a target of its own; left out otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Its logit, or channel sum; a value that is not finite is written as null.
     pub response: Option<f64>,
     /// Its softmax probability, null in headless networks.
@@ -88,21 +91,26 @@ impl Row {
             error: None,
             target: None,
             label: None,
+            key: None,
             response: None,
             probability: None,
             methods,
         }
     }
 
-    fn files(&self) -> impl Iterator<Item = &str> {
+    /// The files of all methods, relative to the output folder.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
         self.methods.values().flat_map(|output| output.files.iter().map(String::as_str))
     }
 
     /// This row after `former` of the same input: it has the last word, but what `former` wrote and this run did not
-    /// write again is still there. A failure changes nothing but status and error.
+    /// write again is still there, unless it explains another output. A failure changes nothing but status and error.
     fn after(mut self, former: Self) -> Self {
         if self.status == Status::Failed {
             return Self { status: self.status, error: self.error, ..former };
+        }
+        if self.target != former.target {
+            return self;
         }
         for (method, former) in former.methods {
             match self.methods.get_mut(&method) {

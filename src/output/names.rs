@@ -1,20 +1,25 @@
 //! From inputs and methods to file names.
 
-use std::ffi::OsStr;
 use std::path::{Component, Path};
 
 use super::{Format, OutputError};
 
-/// A path as text for the manifest: bytes that are not UTF-8 are written `%` and two hexadecimal digits, so that
-/// different paths stay different.
+/// A path as text for the manifest. In names that are not UTF-8, and only in those, bytes that are not are written `%`
+/// and two hexadecimal digits, and `%` itself `%25`, so that such names stay different.
+///
+/// One of them can still have the text of another path, which is that text: who writes files by it has to look.
 pub fn path_text(path: &Path) -> String {
-    text(path.as_os_str())
+    let names = path.as_os_str().as_encoded_bytes().split(|&byte| byte == b'/');
+    names.map(text).collect::<Vec<_>>().join("/")
 }
 
-fn text(name: &OsStr) -> String {
+fn text(name: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(name) {
+        return text.to_owned();
+    }
     let mut text = String::with_capacity(name.len());
-    for chunk in name.as_encoded_bytes().utf8_chunks() {
-        text.push_str(chunk.valid());
+    for chunk in name.utf8_chunks() {
+        text.push_str(&chunk.valid().replace('%', "%25"));
         for byte in chunk.invalid() {
             text.push_str(&format!("%{byte:02X}"));
         }
@@ -43,7 +48,7 @@ pub(super) fn relative_stem(name: &Path) -> Result<String, OutputError> {
     let mut parts = Vec::new();
     for component in name.components() {
         match component {
-            Component::Normal(part) => parts.push(text(part)),
+            Component::Normal(part) => parts.push(text(part.as_encoded_bytes())),
             Component::CurDir => {}
             _ => return Err(escaping()),
         }
@@ -96,10 +101,15 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn names_that_are_not_text_stay_different() {
+        use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
         let name = |bytes| path_text(Path::new(OsStr::from_bytes(bytes)));
         assert_eq!(name(b"caf\xe9"), "caf%E9");
         assert_ne!(name(b"caf\xe9"), name(b"caf\xe8"));
-        assert_eq!(name("café".as_bytes()), "café");
+        assert_ne!(name(b"caf\xe9 %E9"), name(b"caf%E9 \xe9"));
+        assert_eq!(name(b"caf\xe9 %E9"), "caf%E9 %25E9");
+        assert_eq!(name(b"100%/caf\xe9"), "100%/caf%E9");
+        assert_eq!(relative_stem(Path::new(OsStr::from_bytes(b"100%/caf\xe9"))).unwrap(), "100%/caf%E9");
+        assert_eq!(name("café 100%".as_bytes()), "café 100%");
     }
 }

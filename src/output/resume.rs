@@ -1,7 +1,7 @@
 //! Going on where an earlier run stopped, and refusing to mix what does not belong together.
 //!
 //! What decides a run's outputs (fingerprints of weights and patterns, target, resize, crop, gamma, preprocessing, seed,
-//! precision, kind of device, …) is its identity, a JSON object that the caller puts together. It is stored in
+//! precision, …) is its identity, a JSON object that the caller puts together. It is stored in
 //! `.vggx-identity.json` of the output folder before the first output, so that a killed run has one too; `run.json`
 //! only comes at the end.
 

@@ -208,7 +208,8 @@ impl Patterns {
         Some(layer.stored(component)?.tensor(&self.file))
     }
 
-    /// A short name for exactly the patterns of this file, for records of runs; reads them all, on all cores.
+    /// A short name for the patterns of this file, for records of runs: a hash of their shapes, norms and projections as
+    /// in a [`Fingerprint`]. Reads them all, on all cores.
     pub fn digest(&self) -> String {
         let tensors = self.layers.iter().flat_map(|layer| {
             let held = layer.components.iter().flatten();

@@ -106,8 +106,9 @@ impl Fingerprint {
         serde_json::json!({ "version": 1, "layers": self.layers }).to_string()
     }
 
-    /// A short name for exactly these values and `more`, for records; unlike [`Fingerprint::matches`] it tells a
-    /// float16 copy from the original.
+    /// A short name for these shapes, norms and projections, to their last bit, and for the bytes of `more`; for records.
+    /// Not a hash of the weights themselves, but any change of a weight that a float64 sum can see changes it: unlike
+    /// [`Fingerprint::matches`] it tells a float16 copy from the original.
     pub(crate) fn digest(&self, more: &[&[u8]]) -> String {
         let text = self.to_text();
         // FNV-1a: stable for ever, and nothing here is secret.

@@ -153,7 +153,8 @@ impl Weights {
             .get_or_init(|| Fingerprint::of((0..self.parameters.len()).map(|layer| self.weight(layer))))
     }
 
-    /// A short name for exactly these weights and biases, for records of runs.
+    /// A short name for these weights and biases, for records of runs: a hash of the biases' bytes and of the
+    /// [fingerprint](Weights::fingerprint)'s norms and projections, which tells apart copies that differ in rounding.
     pub fn digest(&self) -> String {
         let biases: Vec<&[u8]> = (0..self.parameters.len()).map(|layer| self.bias(layer).bytes()).collect();
         self.fingerprint().digest(&biases)

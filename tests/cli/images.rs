@@ -47,6 +47,28 @@ fn names_need_not_be_text() {
     assert!(place.files("o").contains(&"caf%E9.gradient.png".to_owned()), "{:?}", place.files("o"));
 }
 
+/// A name that is not text, and a file that is called what it is written as.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_written_alike_are_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    place.picture(OsStr::from_bytes(b"in/caf\xe9.png"), 5);
+    place.picture("in/caf%E9.png", 6);
+    place.explain(&format!("in {METHOD} -o o")).expect(1, &["caf%E9", "rename"]);
+    assert!(!place.file("o").exists());
+}
+
+#[test]
+fn two_inputs_of_one_row_are_refused() {
+    let place = Place::new();
+    place.picture("x/y/c.png", 5);
+    place.write("list.txt", "x\t1\nx/y/c.png\t2\n");
+    place.explain(&format!("@list.txt --target key {METHOD} -o o")).expect(1, &["x/y/c.png", "rename"]);
+    assert!(!place.file("o").exists());
+}
+
 #[test]
 fn an_image_named_twice_is_done_once() {
     let place = Place::new();
@@ -106,7 +128,54 @@ fn lists_come_from_files_and_standard_input_with_targets() {
     place.write("list.txt", "a.png\tdog\nb.png\tcat\n");
     place
         .explain(&format!("@list.txt --target key --labels labels.txt {METHOD} -o o"))
-        .expect(1, &["b.png", "--overwrite"]);
+        .expect(1, &["b.png", "'bee'", "'cat'", "--overwrite"]);
+}
+
+/// A key that ranks is another one than a key that names, whatever output it was.
+#[test]
+fn a_changed_key_is_refused() {
+    let place = Place::new();
+    place.write("labels.txt", "ant\nbee\ncat\ndog\neel\nfox\ngnu\nhen\n");
+    let run = |key: &str, more: &str| {
+        place.write("list.txt", format!("a.png{key}\n"));
+        place.explain(&format!("@list.txt --target key --labels labels.txt {METHOD} -o o {more}"))
+    };
+    run("\ttop1", "").done();
+    let row = place.manifest("o").remove(0);
+    assert_eq!(row["key"], "top1");
+    let first = row["target"].as_u64().unwrap();
+    assert!(run("\ttop1", "").done().err.contains("1 kept"));
+    let other = format!("\t{}", (first + 1) % 8);
+    for key in ["\ttop2", &format!("\t{first}"), &other, "\tbee", "", "\t99", "\ttop0"] {
+        let named = if key.is_empty() { "no target".to_owned() } else { format!("'{}'", key.trim()) };
+        run(key, "").expect(1, &["a.png: ", "'top1'", &named, "--overwrite", "another --output"]);
+    }
+    assert_eq!(place.manifest("o"), std::slice::from_ref(&row));
+
+    run("\t1", "--overwrite").done();
+    assert_eq!((&place.manifest("o")[0]["key"], &place.manifest("o")[0]["target"]), (&"1".into(), &1.into()));
+    // The same output by its name.
+    assert!(run("\tbee", "").done().err.contains("1 kept"));
+    for key in ["\ttop1", "\ttop2", "\tcat", "\tdodo", "\t2", ""] {
+        run(key, "").expect(1, &["a.png: ", "'1'", key.trim(), "--overwrite"]);
+    }
+}
+
+/// Explanations of different outputs do not end up under one row.
+#[test]
+fn an_overwritten_target_leaves_no_others_listed() {
+    let place = Place::new();
+    let run = |key: &str, methods: &str| {
+        place.write("list.txt", format!("a.png\t{key}\n"));
+        place
+            .explain(&format!("@list.txt --target key --method {methods} --format npy -o o --overwrite"))
+            .done();
+        let row = place.manifest("o").remove(0);
+        row["methods"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(run("1", "gradient,deconvnet"), ["deconvnet", "gradient"]);
+    assert_eq!(run("1", "gradient"), ["deconvnet", "gradient"]);
+    assert_eq!(run("2", "gradient"), ["gradient"]);
 }
 
 /// A PNG of any announced size whose pixels are missing.
@@ -158,6 +227,17 @@ fn bad_images_are_named_and_good_ones_done() {
         place.json("o/run.json")["counts"],
         serde_json::json!({"images": 7, "done": 2, "failed": 5, "kept": 0})
     );
+
+    // The name comes once, also when it is part of the reason.
+    place.write("1", "no picture");
+    place.write("is", "");
+    let ran = place.explain(&format!("1 is a.png {METHOD} -o named")).expect(3, &[]);
+    for (name, reason) in [("1", "is not an image"), ("is", "is empty")] {
+        let start = format!("error: {name}: {reason}");
+        assert!(ran.err.lines().any(|line| line.starts_with(&start)), "{start}: {}", ran.err);
+        let row = place.manifest("named").into_iter().find(|row| row["input"] == name).unwrap();
+        assert!(row["error"].as_str().unwrap().starts_with(reason), "{row}");
+    }
 
     // When nothing is left, the call has failed; --quiet or not, errors are told.
     let ran = place

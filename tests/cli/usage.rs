@@ -85,7 +85,7 @@ fn what_cannot_run_ends_with_1() {
         ("a.png --target 8", &["target 8", "8 outputs", "0 to 7"]),
         ("a.png --target top9", &["top9", "8 outputs"]),
         ("a.png --target bee", &["bee", "--labels"]),
-        ("a.png --labels missing.txt", &["labels missing.txt"]),
+        ("a.png --labels missing.txt", &["labels missing.txt", "one name a line"]),
         ("@missing.txt", &["missing.txt", "check the path"]),
         ("shards.tar", &["tar", "not supported yet"]),
         ("a.png --method patternnet", &["patternnet", "--patterns", "gradient"]),
@@ -101,6 +101,9 @@ fn what_cannot_run_ends_with_1() {
     place
         .explain("a.png --method gradient --labels labels.txt")
         .expect(1, &["labels.txt have 2", "8 outputs"]);
+    place.write("labels.txt", "ant\nbee\ncrane\ndog\neel\nfox\ncrane\nhen\n");
+    let crane = "a.png --method gradient --labels labels.txt --target crane -o crane";
+    place.explain(crane).expect(1, &["'crane'", "outputs 2 and 6", "index"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::cli::network::read_labels;
 use crate::cli::progress::Progress;
 use crate::explain::{Explained, Explainer, Input, Kind, Method, Target};
 use crate::images::find::{find, output_collisions};
-use crate::images::{ImageError, InputImage, LoadOptions, Rgb8, prefetch, resize};
+use crate::images::{InputImage, LoadOptions, Rgb8, prefetch, resize};
 use crate::output::manifest::{ManifestWriter, Row};
 use crate::output::resume::{Identity, Resume};
 use crate::output::run_record::{Counts, Fingerprints, RunRecord, Times};
@@ -15,6 +15,8 @@ use crate::patterns::Patterns;
 use crate::weights::Weights;
 use rayon::prelude::*;
 use serde_json::json;
+use std::collections::HashSet;
+use std::error::Error;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,9 @@ use std::time::{Instant, SystemTime};
 
 /// Positions of a crop that fill the memory a default batch is meant for.
 const DEFAULT_CROP: u32 = 224;
+
+/// Memory for crops that wait for their batch.
+const LOOKAHEAD_BYTES: u64 = 256 << 20;
 
 /// Explains all inputs of the command line.
 pub fn run(options: &Options) -> Result<Outcome, Failure> {
@@ -139,7 +144,20 @@ fn inputs(options: &Options) -> Result<Vec<InputImage>, Failure> {
         )));
     }
     output_collisions(&images)?;
+    row_collisions(&images)?;
     Ok(images)
+}
+
+/// Refuses images that would share a row of the manifest: the same file with two targets, once below a directory, or a
+/// name that is not UTF-8 and another one that looks like its text.
+fn row_collisions(images: &[InputImage]) -> Result<(), Failure> {
+    let mut names = HashSet::with_capacity(images.len());
+    match images.iter().map(input_name).find(|name| !names.insert(name.clone())) {
+        None => Ok(()),
+        Some(name) => Err(Failure::Run(format!(
+            "two inputs are both called {name}; rename one, or use two output folders"
+        ))),
+    }
 }
 
 /// Leaves out what earlier runs wrote into an output folder below a directory that is searched: `vggx explain .` writes
@@ -299,12 +317,12 @@ impl Run<'_> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let loaded = prefetch(todo, load, threads, 2 * batch_size);
+        let loaded = prefetch(todo, load, threads, lookahead(batch_size, self.options.crop));
         let mut batch = Vec::with_capacity(batch_size);
         for (position, (input, image)) in positions.into_iter().zip(loaded) {
             match image {
                 Ok(image) => batch.push(Loaded { position, input, image }),
-                Err(error) => self.refuse(position, &input, &error)?,
+                Err(error) => self.refuse(position, &input, &error.problem)?,
             }
             if batch.len() == batch_size {
                 self.explain_batch(explainer, std::mem::take(&mut batch))?;
@@ -333,21 +351,32 @@ impl Run<'_> {
         if self.options.target != Target::Key || self.options.overwrite {
             return Ok(());
         }
-        let Some(Ok(key @ (Target::Index(_) | Target::Label(_)))) = input.target.as_deref().map(str::parse)
-        else {
+        let Some(row) = self.resume.row(name)?.filter(|row| row.files().next().is_some()) else {
             return Ok(());
         };
-        // What does not exist is refused when the image's turn comes.
-        let Ok(target) = key.resolve(&vec![0.0; self.outputs], self.labels.as_deref(), None) else {
-            return Ok(());
+        let key = input.target.as_deref();
+        let same = match (row.key.as_deref().map(fixed), self.output_of(key)) {
+            // An output by another name is the same output.
+            (None | Some(true), Some(output)) => row.target == Some(output as u64),
+            _ => row.key.is_some() && row.key.as_deref() == key,
         };
-        match self.resume.row(name)?.and_then(|row| row.target) {
-            Some(former) if former != target as u64 => Err(Failure::Run(format!(
-                "{name}: its target is {target}, but {} holds explanations of target {former}; use --overwrite or another --output",
-                path_text(&self.options.output)
-            ))),
-            _ => Ok(()),
+        if same {
+            return Ok(());
         }
+        let text = |key: &str| format!("target '{key}'");
+        let output = row.target.map_or_else(String::new, |output| format!(" (output {output})"));
+        Err(Failure::Run(format!(
+            "{name}: it now comes with {}, but {} holds its explanations for {}{output}; use --overwrite or another --output",
+            key.map_or_else(|| "no target".to_owned(), text),
+            path_text(&self.options.output),
+            row.key.as_deref().map_or_else(|| "another target".to_owned(), text),
+        )))
+    }
+
+    /// The output that a key means for any image; none when it depends on the image or does not exist.
+    fn output_of(&self, key: Option<&str>) -> Option<usize> {
+        let key = key.filter(|key| fixed(key))?;
+        Target::Key.resolve(&vec![0.0; self.outputs], self.labels.as_deref(), Some(key)).ok()
     }
 
     /// The batch that was asked for, or the backend's choice, smaller for larger crops.
@@ -375,7 +404,7 @@ impl Run<'_> {
         for (loaded, result) in batch.iter().zip(written) {
             match result {
                 Ok(row) => self.note(loaded.position, row?)?,
-                Err(error) => self.refuse_because(loaded.position, &loaded.input, &error.to_string())?,
+                Err(error) => self.refuse(loaded.position, &loaded.input, &error)?,
             }
         }
         Ok(())
@@ -409,6 +438,9 @@ impl Run<'_> {
         let mut row = Row::explained(name, files);
         row.target = Some(explained.target as u64);
         row.label = explained.label;
+        if self.options.target == Target::Key {
+            row.key = loaded.input.target.clone();
+        }
         row.response = Some(f64::from(explained.response));
         row.probability = explained.probability;
         Ok(row)
@@ -422,15 +454,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn refuse(&mut self, position: u64, input: &InputImage, error: &ImageError) -> Result<(), Failure> {
-        self.refuse_because(position, input, &error.to_string())
-    }
-
-    fn refuse_because(&mut self, position: u64, input: &InputImage, error: &str) -> Result<(), Failure> {
+    /// Tells that an input failed and goes on. The reason does not name the input: its name comes before it, or is the
+    /// row's.
+    fn refuse(&mut self, position: u64, input: &InputImage, reason: &dyn Error) -> Result<(), Failure> {
         let name = input_name(input);
-        let message = if error.contains(&name) { error.to_owned() } else { format!("{name}: {error}") };
-        self.progress.line(&format!("error: {message}"));
-        let row = self.manifest.append(position, Row::failed(name, error))?;
+        self.progress.line(&format!("error: {name}: {reason}"));
+        let row = self.manifest.append(position, Row::failed(name, reason.to_string()))?;
         self.counts.failed += 1;
         if self.options.json {
             self.print(&serde_json::to_string(&row)?)?;
@@ -438,6 +467,18 @@ impl Run<'_> {
         self.progress.advance(1);
         Ok(())
     }
+}
+
+/// Images to load ahead: those of the next two batches, unless so many crops would fill the memory.
+fn lookahead(batch_size: usize, crop: u32) -> usize {
+    let crop_bytes = 3 * u64::from(crop).pow(2);
+    let fitting = usize::try_from(LOOKAHEAD_BYTES / crop_bytes.max(1)).unwrap_or(usize::MAX);
+    (2 * batch_size).min(fitting).max(1)
+}
+
+/// Whether a key means the same output for all images.
+fn fixed(key: &str) -> bool {
+    matches!(key.parse(), Ok(Target::Index(_) | Target::Label(_)))
 }
 
 /// What the manifest calls an input: its path, without a leading `./`, so that both ways of writing it are one input.
@@ -478,4 +519,17 @@ fn summary(options: &Options, record: &RunRecord) {
     let line = format!("{}{place}, {:.1} s", parts.join(", "), record.times.seconds);
     // Nothing can be done when standard error is closed or full.
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lookahead;
+
+    #[test]
+    fn crops_that_are_loaded_ahead_are_bounded_in_bytes() {
+        assert_eq!(lookahead(8, 224), 16);
+        assert_eq!(lookahead(1, 16_384), 1);
+        assert_eq!(lookahead(usize::from(u16::MAX), 224), 1783);
+        assert!(lookahead(64, 4096) as u64 * 3 * 4096 * 4096 <= super::LOOKAHEAD_BYTES);
+    }
 }
