@@ -1,9 +1,8 @@
 //! Options that every command on a network shares: weights, patterns, preprocessing, device.
 
 use super::exit::Failure;
-use crate::backend::cpu::Cpu;
-use crate::backend::{Backend, BackendError};
-use crate::explain::Operators;
+use crate::backend::Backend;
+use crate::explain::on_cpu;
 use crate::network::{ChannelOrder, PreprocessingOverrides};
 use crate::patterns::Patterns;
 use crate::weights::{Weights, bundled};
@@ -118,7 +117,7 @@ impl NetworkOptions {
                 "--precision f16: the CPU computes in f32; leave the option out or use --precision f32";
             return Err(Failure::Run(message.to_owned()));
         }
-        Ok(Box::new(cpu(weights, self.threads())?))
+        Ok(Box::new(on_cpu(weights, self.threads())?))
     }
 
     /// Threads that were asked for; 0 stands for all cores.
@@ -135,13 +134,6 @@ impl NetworkOptions {
             std: self.std,
         })
     }
-}
-
-/// The weights' network on the CPU.
-fn cpu(weights: &Arc<Weights>, threads: usize) -> Result<Cpu, BackendError> {
-    let network = weights.network().clone();
-    let biases = (0..network.parametric().count()).map(|layer| weights.bias(layer).to_vec()).collect();
-    Cpu::new(network, Arc::new(Operators::forward(weights.clone())), biases, threads)
 }
 
 fn not_bundled(what: &str, option: &str) -> Failure {
