@@ -120,7 +120,7 @@ fn activations_that_overflow_fail_their_image_alone() {
 /// A headless response sums a map: it may overflow where no activation does, and must not come out as infinity.
 #[test]
 fn a_response_that_overflows_fails_its_image() {
-    let mut weight = vec![0.0; 9];
+    let mut weight = [0.0; 9];
     weight[4] = 1.0;
     let convolution = |inputs: usize| ReferenceLayer::Convolution {
         inputs,

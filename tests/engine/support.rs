@@ -179,8 +179,11 @@ pub fn backend(weights: &Arc<Weights>, threads: usize) -> Cpu {
     on_cpu(weights, threads).expect("a VGG")
 }
 
-/// torchvision's name, shape, weight and bias of every layer that has them.
-fn named(network: &ReferenceNetwork) -> Vec<(String, Vec<usize>, &[f64], &[f64])> {
+/// torchvision's name, shape, weight and bias of a layer.
+type NamedLayer<'a> = (String, Vec<usize>, &'a [f64], &'a [f64]);
+
+/// Every layer that has weights.
+fn named(network: &ReferenceNetwork) -> Vec<NamedLayer<'_>> {
     let (mut feature, mut dense) = (0, 0);
     let mut layers = Vec::new();
     for layer in &network.layers {

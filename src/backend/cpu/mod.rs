@@ -1,6 +1,6 @@
 //! The CPU backend: float32, channels last, all cores, every loop bounded in memory.
 //!
-//! Convolutions run as Winograd or im2col products on a library's matrix kernels ([`gemm`]); what is our own are the
+//! Convolutions run as Winograd or im2col products on a library's matrix kernels (`gemm.rs`); what is our own are the
 //! transforms and the epilogues. Results are the same bits for every batch size and number of threads: the order of
 //! every sum depends on the layer's shape alone.
 

@@ -92,6 +92,7 @@ impl WithSimd for InputTransform<'_> {
             let frequency = frequencies.next().unwrap_or_default();
             &mut frequency[..channels]
         });
+        #[expect(clippy::needless_range_loop, reason = "one index into 36 slices")]
         for index in 0..whole {
             let value = |y: usize, x: usize| simd.mul_f32s(vectors[6 * y + x][index], scale);
             let columns: [_; 6] =
