@@ -5,6 +5,7 @@ mod run;
 use super::exit::{Failure, Outcome};
 use super::network::NetworkOptions;
 use crate::explain::{Method, Target};
+use crate::images::{decode, resize};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -41,13 +42,13 @@ pub struct Options {
     #[arg(long, value_name = "G", default_value_t = 0.5, value_parser = gamma)]
     gamma: f64,
     /// Resize the shorter side to N pixels (bilinear, antialiased)
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    #[arg(long, value_name = "N", default_value_t = resize::DEFAULT_RESIZE, value_parser = side())]
     resize: u32,
     /// Cut N×N pixels out of the centre
-    #[arg(long, value_name = "N", default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=16384))]
+    #[arg(long, value_name = "N", default_value_t = resize::DEFAULT_CROP, value_parser = side())]
     crop: u32,
     /// Refuse images with more pixels
-    #[arg(long, value_name = "N", default_value_t = 178_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = decode::DEFAULT_MAX_PIXELS, value_parser = clap::value_parser!(u64).range(1..))]
     max_pixels: u64,
     /// Images computed together [default: 8 on the CPU, fewer for crops above 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
@@ -66,6 +67,11 @@ pub struct Options {
     quiet: bool,
     #[command(flatten)]
     network: NetworkOptions,
+}
+
+/// Lengths in pixels that images can be brought to.
+fn side() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(resize::MAX_CROP))
 }
 
 fn gamma(text: &str) -> Result<f64, String> {

@@ -137,6 +137,9 @@ impl Operators {
         let LayerOperator { fan_in, ref neuron_scales, .. } = self.layers[layer];
         let pattern =
             component(self.operator).and_then(|component| self.patterns.as_ref()?.tensor(component, layer));
+        // A pattern or a random direction alone is not made of the weights.
+        let needs_weights =
+            !matches!(self.operator, Operator::Direction(estimator) if estimator != Estimator::Filter);
         let (mut weights, mut directions, mut values) = ([0f32; PIECE], [0f32; PIECE], [0f64; PIECE]);
         let mut done = 0;
         while done < count {
@@ -144,7 +147,9 @@ impl Operators {
             let at = neuron * fan_in + start + done;
             let (weights, directions, values) =
                 (&mut weights[..len], &mut directions[..len], &mut values[..len]);
-            self.weights.weight(layer).read(at, weights);
+            if needs_weights {
+                self.weights.weight(layer).read(at, weights);
+            }
             if let Some(pattern) = &pattern {
                 pattern.read(at, directions);
             }

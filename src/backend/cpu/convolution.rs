@@ -237,6 +237,29 @@ fn rows_per_group(tiles: usize, tiles_per_row: usize) -> usize {
     (tiles / tiles_per_row).max(1)
 }
 
+/// Transforms the patches of a group of rows of tiles, channels `first..first + zeros.len()`, to
+/// `[frequency][tile][channel]` with frequencies `frequency_stride` apart. `zeros` is the padding.
+fn transform_patches(
+    input: ScaledMaps,
+    group: &[TileRow],
+    first: usize,
+    zeros: &[f32],
+    frequency_stride: usize,
+    transformed: &mut [f32],
+) {
+    let per_row = input.maps.tiles_per_row();
+    for (row_index, row) in group.iter().enumerate() {
+        for tile_x in 0..per_row {
+            pulp::Arch::new().dispatch(InputTransform {
+                patch: input.patch(row, tile_x, first, zeros),
+                scale: input.scales[row.image],
+                transformed: &mut transformed[(row_index * per_row + tile_x) * zeros.len()..],
+                frequency_stride,
+            });
+        }
+    }
+}
+
 /// Many tiles, few channels: groups of tiles share the kept kernels, each group on one core, in its L2 cache.
 fn winograd(
     blocks: &[KernelBlock],
@@ -256,16 +279,7 @@ fn winograd(
         let tiles = group.len() * per_row;
         let input_stride = tiles * inputs + PADDING;
         let mut transformed = workspace.take(FREQUENCIES * input_stride);
-        for (row_index, row) in group.iter().enumerate() {
-            for tile_x in 0..per_row {
-                pulp::Arch::new().dispatch(InputTransform {
-                    patch: input.patch(row, tile_x, 0, &zeros),
-                    scale: input.scales[row.image],
-                    transformed: &mut transformed[(row_index * per_row + tile_x) * inputs..],
-                    frequency_stride: input_stride,
-                });
-            }
-        }
+        transform_patches(input, group, 0, &zeros, input_stride, &mut transformed);
         let repeated = repeats.map(|repeats| repeats.of_group(input, group, workspace));
         for &KernelBlock { first, count, ref taps, transformed: ref kernels } in blocks {
             let plain = repeated.as_ref().map(|repeated| plain_sums(repeated, taps, count, workspace));
@@ -326,16 +340,7 @@ fn winograd_deep(
             |(block, transformed)| {
                 let first = block * INPUT_BLOCK;
                 let count = INPUT_BLOCK.min(inputs - first);
-                for (row_index, row) in shared_group.iter().enumerate() {
-                    for tile_x in 0..per_row {
-                        pulp::Arch::new().dispatch(InputTransform {
-                            patch: input.patch(row, tile_x, first, &zeros[..count]),
-                            scale: input.scales[row.image],
-                            transformed: &mut transformed[(row_index * per_row + tile_x) * count..],
-                            frequency_stride: input_stride,
-                        });
-                    }
-                }
+                transform_patches(input, shared_group, first, &zeros[..count], input_stride, transformed);
             },
         );
         // One buffer a block of outputs: [tile][position][output].

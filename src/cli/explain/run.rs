@@ -22,9 +22,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-/// Positions of a crop that fill the memory a default batch is meant for.
-const DEFAULT_CROP: u32 = 224;
-
 /// Memory for crops that wait for their batch.
 const LOOKAHEAD_BYTES: u64 = 256 << 20;
 
@@ -382,7 +379,8 @@ impl Run<'_> {
     /// The batch that was asked for, or the backend's choice, smaller for larger crops.
     fn batch_size(&self, explainer: &Explainer) -> usize {
         let preferred = explainer.backend().preferred_batch();
-        let larger = u64::from(self.options.crop).pow(2).div_ceil(u64::from(DEFAULT_CROP).pow(2)) as usize;
+        let larger =
+            u64::from(self.options.crop).pow(2).div_ceil(u64::from(resize::DEFAULT_CROP).pow(2)) as usize;
         self.options.batch.map_or((preferred / larger).max(1), usize::from)
     }
 
