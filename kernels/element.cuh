@@ -1,0 +1,50 @@
+// The types that maps and operators are stored in, and their conversions. Arithmetic is always in float32.
+#pragma once
+
+#include "kernel.cuh"
+
+#ifndef VGGX_HOST
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
+
+struct float16 {
+    unsigned short bits;
+};
+
+struct bfloat16 {
+    unsigned short bits;
+};
+
+#ifdef VGGX_HOST
+
+#include "host/element_host.h" // widen and narrow by the C++ compiler's own _Float16, and by integer arithmetic
+
+#else
+
+__device__ __forceinline__ float widen(float16 value) { return __half2float(__ushort_as_half(value.bits)); }
+__device__ __forceinline__ float widen(bfloat16 value) { return __uint_as_float(unsigned(value.bits) << 16); }
+__device__ __forceinline__ float widen(float value) { return value; }
+
+template <class Element> __device__ __forceinline__ Element narrow(float value);
+template <> __device__ __forceinline__ float16 narrow(float value) { return {__half_as_ushort(__float2half_rn(value))}; }
+template <> __device__ __forceinline__ bfloat16 narrow(float value) {
+    return {__bfloat16_as_ushort(__float2bfloat16_rn(value))};
+}
+template <> __device__ __forceinline__ float narrow(float value) { return value; }
+
+// Rounded once from double.
+template <class Element> __device__ __forceinline__ Element narrow(double value);
+template <> __device__ __forceinline__ float16 narrow(double value) { return {__half_as_ushort(__double2half(value))}; }
+template <> __device__ __forceinline__ bfloat16 narrow(double value) {
+    return {__bfloat16_as_ushort(__double2bfloat16(value))};
+}
+template <> __device__ __forceinline__ float narrow(double value) { return float(value); }
+
+#endif
+
+// 16 bytes: what one thread loads or stores at a time.
+template <class Element> struct alignas(16) Vector {
+    static constexpr int count = 16 / int(sizeof(Element));
+    Element values[count];
+};

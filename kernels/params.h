@@ -1,0 +1,270 @@
+// Launch parameters: one plain structure a kernel, passed by value. Rust reads this file through bindgen.
+//
+// Words used throughout
+//
+//   Element    the type that activations and signals are stored in: float16, bfloat16 or float.
+//   channels   are padded to a multiple of VGGX_CHANNELS (64) everywhere but in images; what is padded holds zeros, both
+//              in maps and in operators. A map is [images, height, width, channels], channels innermost (NHWC).
+//   addresses  are device addresses in integers; 0 stands for "none" where a member says it may be absent.
+//
+// Powers of two. ReLU networks are positively homogeneous, so every map is stored times a power of two of its own for
+// each image, chosen so that nothing can overflow: true value = stored value * 2^exponent[image]. `largest[image]` holds
+// the bits of the largest magnitude that was stored (bits of non-negative floats are ordered like the floats, so an
+// integer atomicMax gives it whatever the order of the threads), or an upper bound of it. With it, the sum of |operator| over a row and the
+// bias, a kernel bounds what it is about to store before it computes it, and picks the exponent under which that bound is
+// just below 2^VGGX_STORED_LOG2. See scale.cuh. Results therefore depend on nothing but the image itself.
+#ifndef VGGX_PARAMS_H
+#define VGGX_PARAMS_H
+
+#include <stdint.h>
+
+// Multiple that channels are padded to.
+#define VGGX_CHANNELS 64
+// Stored values stay below 2^15 in magnitude; float16 ends at 65504.
+#define VGGX_STORED_LOG2 15
+// Operators are scaled so that their largest magnitude lies in [2^14, 2^15): float16 then is normal down to 2^-28 of it.
+#define VGGX_OPERATOR_LOG2 15
+// Depth of the image's operator: 9 taps * 3 channels, padded.
+#define VGGX_IMAGE_DEPTH 32
+// Bytes of a row of a shared-memory tile of the convolution: one stage of the pipeline holds so much of each row.
+#define VGGX_ROW_BYTES 64
+
+typedef uint64_t vggx_address;
+
+// What a map carries besides its values.
+typedef struct {
+    vggx_address largest;  // uint32 [images]: bits of the largest stored magnitude; must be 0 before a kernel writes it
+    vggx_address exponent; // int32 [images]
+} VggxScale;
+
+// The operand side of a convolution (taps = 9) or of a dense layer (taps = 1, height = width = 1, channels = fan-in).
+typedef struct {
+    vggx_address input;    // Element [images, height, width, channels]
+    VggxScale input_scale;
+    // Element [outputs, taps * channels]: the row of an output channel holds tap after tap (3 * row + column, as in a
+    // correlation: tap (r, c) meets the input at (y + r - 1, x + c - 1)), channels innermost.
+    vggx_address operator_;
+    float operator_bound;  // at least the largest sum of |stored operator| over a row
+    int32_t operator_gain; // true operator = stored operator * 2^operator_gain
+    int32_t images;
+    int32_t height;
+    int32_t width;
+    int32_t channels;      // of the input, padded
+    int32_t outputs;       // output channels, padded
+    int32_t taps;          // 9 or 1
+    int32_t stages;        // of the pipeline: 2..8; shared memory = stages * (rows + columns of the tile) * VGGX_ROW_BYTES,
+                           // but at least what the epilogue stages: warps * 64 * 64 * sizeof(Element)
+    int32_t reserved;
+} VggxOperand;
+
+// What convolution_forward does with its sums.
+#define VGGX_RECTIFY 0      // z = sum + bias; stores max(z, 0) as Element, and mask
+#define VGGX_RECTIFY_POOL 1 // the same, then 2x2 max-pool with stride 2 (odd last row and column dropped); stores the pooled value,
+                            // its mask bit and its argmax (2 * row + column, first in scan order on ties, over the ReLU'd float32 values)
+#define VGGX_LINEAR 2       // stores z as float (no ReLU, no mask): the last dense layer
+
+// convolution_forward_{f16,bf16,f32}_{256x64,128x128,128x256}; grid (ceil(rows / tile rows), ceil(outputs / tile columns)),
+// where rows = images * height * width, with VGGX_RECTIFY_POOL images * ceil(height / 2) * ceil(width / 2) * 4;
+// threads 128 (256 for 128x256).
+//
+// Bits lie in the order of the accumulator fragment: of the 64 channels of a group, word q (0..3) has in bit 2 * j + e the
+// channel 8 * j + 2 * q + e (j = 0..7, e = 0, 1).
+typedef struct {
+    VggxOperand operand;
+    vggx_address bias;     // float [outputs], true units
+    float bias_bound;      // largest |bias|
+    int32_t epilogue;      // VGGX_RECTIFY, VGGX_RECTIFY_POOL or VGGX_LINEAR
+    vggx_address output;   // Element (VGGX_LINEAR: float) [images, h, w, outputs], h and w after pooling
+    VggxScale output_scale;
+    vggx_address mask;     // uint16 [images, h, w, outputs / 64, 4]: z > 0; with pooling of the pooled value
+    vggx_address argmax;   // VGGX_RECTIFY_POOL: uint32 [images, h, w, outputs / 64, 4]: bits 2 * (2 * j + e) and the next
+} VggxConvolutionForward;
+
+// What passes a ReLU on the way back (bits of VggxBackward.gate).
+#define VGGX_GATE_MASK 1 // where the forward mask is set
+#define VGGX_GATE_SIGN 2 // where the signal is positive
+
+// What lies below the layer whose operator was just applied.
+#define VGGX_BELOW_NOTHING 0   // stores the sum as it is (a map that is averaged or flattened first)
+#define VGGX_BELOW_RECTIFIER 1 // gates, stores
+#define VGGX_BELOW_POOL 2      // gates, stores at the argmax of the unpooled map and zeros everywhere else, an odd last row and column included
+
+typedef struct {
+    int32_t gate;          // VGGX_GATE_*
+    int32_t below;         // VGGX_BELOW_*
+    vggx_address mask;     // as written by convolution_forward, of the map that the signal arrives at
+    vggx_address argmax;   // VGGX_BELOW_POOL
+    int32_t unpooled_height; // VGGX_BELOW_POOL: extents of the map under the pool
+    int32_t unpooled_width;
+    vggx_address output;   // Element [images, h, w, outputs]
+    VggxScale output_scale;
+} VggxBelow;
+
+// convolution_backward_{f16,bf16,f32}_{256x64,128x128,128x256}; grid as forward without pooling. The operator is the
+// rotated, transposed one.
+typedef struct {
+    VggxOperand operand;
+    VggxBelow below;
+} VggxConvolutionBackward;
+
+// convolution_image_{f16,bf16,f32}: the first layer. Grid (ceil(rows / 256), outputs / 64), rows as in
+// convolution_forward, 128 threads.
+// operand.input is Element [images, height, width, 3], operand.operator_ is Element [outputs, VGGX_IMAGE_DEPTH] with depth
+// 3 * tap + channel; operand.channels and operand.stages are not used. Shared memory: 320 * VGGX_IMAGE_DEPTH * sizeof(Element), but at
+// least 4 * 64 * 64 * sizeof(Element).
+// Parameters: VggxConvolutionForward.
+
+// signal_image_{f16,bf16,f32}: the last backward step, from the first layer's output to the image, no gate.
+// Grid (ceil(width / 32), ceil(height / 8), images), 256 threads.
+typedef struct {
+    vggx_address input;    // Element [images, height, width, channels]
+    VggxScale input_scale;
+    vggx_address operator_; // float [9, channels, 4]: rotated taps; the fourth value is zero
+    float operator_bound;
+    int32_t operator_gain;
+    int32_t images;
+    int32_t height;
+    int32_t width;
+    int32_t channels;      // padded
+    vggx_address output;   // float [images, 3, height, width], channels in the network's order
+    VggxScale output_scale;
+} VggxSignalImage;
+
+// normalise_{f16,bf16,f32}: (u8 * pixel_scale / 255 - mean) / std. Grid (ceil(images * positions / 256)), 256 threads.
+// The value is read from a table that the host computed in float64: table[channel of the network][u8], divided by 2^exponent.
+typedef struct {
+    vggx_address pixels;   // uint8 [images, positions, 3], red, green, blue
+    vggx_address table;    // float [3, 256]
+    vggx_address output;   // Element [images, positions, 3], channels in the network's order
+    VggxScale output_scale; // writes both: the bound below for every image, and `exponent`
+    uint32_t largest;      // bits of the largest |table value|
+    int32_t exponent;
+    int32_t images;
+    int32_t positions;     // of one image
+    int32_t reversed;      // 1: the network takes blue, green, red
+    int32_t reserved;
+} VggxNormalise;
+
+// interleave_{f16,bf16,f32}: planes of floats that are normalised already. Grid as normalise. The host has divided by
+// 2^exponent and has uploaded exponents and largest itself.
+typedef struct {
+    vggx_address planes;   // float [images, 3, positions]
+    vggx_address output;   // Element [images, positions, 3]
+    int32_t images;
+    int32_t positions;
+} VggxInterleave;
+
+// average_pool_{f16,bf16,f32}: torch's adaptive average pool to side x side, flattened [row, column, channel]. Averages do
+// not exceed the largest input, so the output has the input's scale. Sums in float32, row by row.
+// Grid (ceil(images * side * side * channels / 256)), 256 threads.
+// average_pool_backward_*: each window's signal over its number of positions, summed where windows overlap, then
+// VggxBelow at the map. Grid (ceil(images * height * width * channels / 256)), 256 threads.
+typedef struct {
+    vggx_address input;    // Element: forward [images, height, width, channels], backward [images, side, side, channels]
+    VggxScale input_scale;
+    float bound;           // backward: at least the sum of one position's shares (scale.cuh)
+    int32_t images;
+    int32_t height;
+    int32_t width;
+    int32_t channels;      // padded
+    int32_t side;
+    vggx_address output;   // forward: Element [images, side, side, channels]
+    VggxBelow below;       // backward: everything stored goes through it; forward: not used
+} VggxAveragePool;
+
+// unpool_{f16,bf16,f32}: VggxBelow applied to a map that is there already (a start, or an average pool that is the
+// identity). The output's exponents are the input's, and its largest the input's.
+// Grid (ceil(images * height * width * channels / 256)), 256 threads.
+typedef struct {
+    vggx_address input;    // Element [images, height, width, channels]
+    VggxScale input_scale;
+    int32_t images;
+    int32_t height;
+    int32_t width;
+    int32_t channels;      // padded
+    VggxBelow below;
+} VggxUnpool;
+
+// channel_sums_{f16,bf16,f32}: the responses of a headless network, summed in double in scan order.
+// Grid (ceil(images * channels / 128)), 128 threads.
+typedef struct {
+    vggx_address input;    // Element [images, positions, channels]
+    vggx_address output;   // double [images, channels], stored units
+    int32_t images;
+    int32_t positions;
+    int32_t channels;      // padded
+    int32_t reserved;
+} VggxChannelSums;
+
+// start_{f16,bf16,f32}: what a backward pass starts with: zeros everywhere but at the target's channel, where it is one
+// or the activation. Writes scale too: one is stored as 1 with exponent 0; activations keep their scale.
+// Grid (ceil(images * positions * channels / 256)), 256 threads.
+typedef struct {
+    vggx_address targets;  // int32 [images]
+    vggx_address activations; // Element [images, positions, channels], or 0: one
+    VggxScale activations_scale;
+    vggx_address output;   // Element [images, positions, channels]
+    VggxScale output_scale;
+    int32_t images;
+    int32_t positions;
+    int32_t channels;      // padded
+    int32_t reserved;
+} VggxStart;
+
+// output_planes: brings every image's largest magnitude into [1/2, 1) by its power of two, in place, then multiplies
+// with the image's factor (the mantissa of a response; absent: one). Adds the power to the exponents.
+// Grid (ceil(3 * positions / 1024), images), 256 threads: 4 values a thread.
+// output_heat_map: writes the sum over the three planes ((first + second) + third), scaled like the planes, to `heat_map`.
+// The largest of the planes is the scale of both; sums stay below 3. Grid (ceil(positions / 1024), images), 256 threads.
+typedef struct {
+    vggx_address values;   // float [images, 3, positions]
+    VggxScale scale;       // as left by signal_image; read
+    vggx_address factors;  // float [images], in [1/2, 1) or (-1, -1/2], or 0
+    vggx_address heat_map; // float [images, positions]; output_heat_map
+    vggx_address exponents; // int32 [images]; written: the exponent after scaling
+    int32_t images;
+    int32_t positions;     // of one plane
+} VggxOutput;
+
+// Types of the elements of a file.
+#define VGGX_F32 0
+#define VGGX_F16 1
+#define VGGX_BF16 2
+
+// Layouts that operators are prepared in.
+#define VGGX_LAYOUT_FORWARD 0        // Element [outputs, taps * inputs], both padded
+#define VGGX_LAYOUT_BACKWARD 1       // Element [inputs, taps * outputs], both padded, taps rotated by half a turn
+#define VGGX_LAYOUT_IMAGE_FORWARD 2  // Element [outputs padded, VGGX_IMAGE_DEPTH]
+#define VGGX_LAYOUT_IMAGE_BACKWARD 3 // float [9, outputs padded, 4], taps rotated
+
+// prepare_operator_{f16,bf16,f32}: value = first * second * neuron_scale * 2^shift, in double, rounded once.
+// Every element of the destination is written, padding with zeros. Grid (ceil(destination elements / 256)), 256 threads.
+// operator_largest: bits of the largest |first * second * neuron_scale| rounded to float, by atomicMax, into `destination` (uint32, 0 before).
+// Grid (ceil(source elements / 1024)), 256 threads.
+typedef struct {
+    vggx_address first;    // [outputs, inputs, taps] as in the file, of type first_type
+    vggx_address second;   // the same shape, of type second_type; or 0
+    vggx_address neuron_scales; // double [outputs]; or 0
+    vggx_address destination;
+    int32_t first_type;    // VGGX_F32, VGGX_F16, VGGX_BF16
+    int32_t second_type;
+    int32_t layout;        // VGGX_LAYOUT_*
+    int32_t shift;
+    int32_t outputs;       // in the file
+    int32_t inputs;        // in the file, with flatten > 1 all flattened inputs
+    int32_t taps;          // 9 or 1
+    int32_t flatten;       // positions that the inputs were flattened from, channel by channel (side * side of the first dense layer,
+                           // else 1): input c * flatten + p becomes p * padded(inputs / flatten) + c
+} VggxPrepareOperator;
+
+// operator_bound_{f16,bf16,f32}: the largest sum of |operator| over a row, rounded up by 1 + 2^-10, by atomicMax of its bits into
+// `bound` (0 before). Grid (rows), 256 threads.
+// operator_bound_image: the same for VGGX_LAYOUT_IMAGE_BACKWARD (three rows). Grid (3), 256 threads.
+typedef struct {
+    vggx_address operator_; // Element [rows, depth]; image: float [depth, 4]
+    vggx_address bound;    // uint32
+    int32_t rows;
+    int32_t depth;
+} VggxOperatorBound;
+
+#endif
