@@ -1,0 +1,3 @@
+//! Runs a network on NVIDIA GPUs.
+
+mod params;
