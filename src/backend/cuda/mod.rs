@@ -1,3 +1,5 @@
 //! Runs a network on NVIDIA GPUs.
 
-mod params;
+mod compiled;
+pub mod device;
+pub mod params;
