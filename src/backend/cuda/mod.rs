@@ -1,0 +1,8 @@
+//! Runs a network on NVIDIA GPUs.
+
+mod params;
+
+/// What build.rs compiled.
+mod kernels {
+    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
+}
