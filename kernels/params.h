@@ -52,8 +52,9 @@ typedef struct {
     int32_t channels;      // of the input, padded
     int32_t outputs;       // output channels, padded
     int32_t taps;          // 9 or 1
-    int32_t stages;        // of the pipeline: 2..8; shared memory = stages * (rows + columns of the tile) * VGGX_ROW_BYTES,
-                           // but at least what the epilogue stages: warps * 64 * 64 * sizeof(Element)
+    int32_t stages;        // of the pipeline: 2..8. Dynamic shared memory of a block: the larger of the ring, stages *
+                           // (rows + columns of the tile) * VGGX_ROW_BYTES, and of what the epilogue stages, rows * columns *
+                           // sizeof(Element); plus the table of rows, 16 bytes each
     int32_t reserved;
 } VggxOperand;
 
@@ -63,9 +64,9 @@ typedef struct {
                             // its mask bit and its argmax (2 * row + column, first in scan order on ties, over the ReLU'd float32 values)
 #define VGGX_LINEAR 2       // stores z as float (no ReLU, no mask): the last dense layer
 
-// convolution_forward_{f16,bf16,f32}_{256x64,128x128,128x256}; grid (ceil(rows / tile rows), ceil(outputs / tile columns)),
-// where rows = images * height * width, with VGGX_RECTIFY_POOL images * ceil(height / 2) * ceil(width / 2) * 4;
-// threads 128 (256 for 128x256).
+// convolution_forward_{f16,bf16}_{256x64,128x128,128x256}, convolution_forward_f32_{256x64,128x128}; tile rows x tile
+// columns. Grid (ceil(rows / tile rows) * ceil(outputs / tile columns)), one-dimensional, where rows = images * height *
+// width, with VGGX_RECTIFY_POOL images * ceil(height / 2) * ceil(width / 2) * 4; 128 threads (256 for 128x256).
 //
 // Bits lie in the order of the accumulator fragment: of the 64 channels of a group, word q (0..3) has in bit 2 * j + e the
 // channel 8 * j + 2 * q + e (j = 0..7, e = 0, 1).
@@ -100,18 +101,16 @@ typedef struct {
     VggxScale output_scale;
 } VggxBelow;
 
-// convolution_backward_{f16,bf16,f32}_{256x64,128x128,128x256}; grid as forward without pooling. The operator is the
-// rotated, transposed one.
+// convolution_backward_*, as convolution_forward_*; grid as forward without pooling. The operator is the rotated,
+// transposed one.
 typedef struct {
     VggxOperand operand;
     VggxBelow below;
 } VggxConvolutionBackward;
 
-// convolution_image_{f16,bf16,f32}: the first layer. Grid (ceil(rows / 256), outputs / 64), rows as in
-// convolution_forward, 128 threads.
+// convolution_image_{f16,bf16,f32}: the first layer. Grid and threads as a 256x64 tile of convolution_forward.
 // operand.input is Element [images, height, width, 3], operand.operator_ is Element [outputs, VGGX_IMAGE_DEPTH] with depth
-// 3 * tap + channel; operand.channels and operand.stages are not used. Shared memory: 320 * VGGX_IMAGE_DEPTH * sizeof(Element), but at
-// least 4 * 64 * 64 * sizeof(Element).
+// 3 * tap + channel; operand.channels, taps and stages are not used. Dynamic shared memory: 256 * 64 * sizeof(Element) + 256 * 16.
 // Parameters: VggxConvolutionForward.
 
 // signal_image_{f16,bf16,f32}: the last backward step, from the first layer's output to the image, no gate.
