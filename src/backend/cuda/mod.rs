@@ -17,6 +17,7 @@ mod arena;
 mod backward;
 mod batch;
 mod buffers;
+mod compiled;
 pub mod device;
 mod forward;
 mod network;
@@ -44,15 +45,10 @@ use slot::{DevicePass, Engine, Slot, SlotPool};
 use std::sync::{Arc, Mutex, PoisonError};
 use tiles::Limits;
 
-/// What build.rs compiled.
-mod kernels {
-    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
-}
-
 /// What the kernels of this build were compiled for: machine code of `sm_..`, PTX of `compute_..` for later devices.
 /// Empty in a build without CUDA.
 pub fn architectures() -> &'static [&'static str] {
-    kernels::ARCHITECTURES
+    compiled::ARCHITECTURES
 }
 
 /// Images a batch holds by default where memory allows: enough to fill the largest devices in the deepest layers.
