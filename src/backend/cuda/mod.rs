@@ -24,6 +24,7 @@ mod network;
 mod operators;
 mod options;
 pub mod params;
+mod path;
 mod plan;
 mod program;
 mod slot;
@@ -32,6 +33,7 @@ mod trace;
 
 pub use device::devices;
 pub use options::{CudaOptions, Precision};
+pub use path::{architectures, path};
 pub use trace::{CudaTrace, Decisions};
 
 use super::chain::Chain;
@@ -44,12 +46,6 @@ use plan::{Geometry, Input, Plan};
 use slot::{DevicePass, Engine, Slot, SlotPool};
 use std::sync::{Arc, Mutex, PoisonError};
 use tiles::Limits;
-
-/// What the kernels of this build were compiled for: machine code of `sm_..`, PTX of `compute_..` for later devices.
-/// Empty in a build without CUDA.
-pub fn architectures() -> &'static [&'static str] {
-    compiled::ARCHITECTURES
-}
 
 /// Images a batch holds by default where memory allows: enough to fill the largest devices in the deepest layers.
 const PREFERRED_BATCH: usize = 64;
