@@ -57,7 +57,11 @@ impl Library {
             unsafe { std::mem::transmute(self.symbol("vggx_host_configure")) };
         let (c_name, c_value) = (CString::new(name).expect("a name"), CString::new(value).expect("a value"));
         // SAFETY: two C strings, read before the call returns.
-        assert_ne!(unsafe { configure(c_name.as_ptr(), c_value.as_ptr()) }, 0, "{name}={value} is not understood");
+        assert_ne!(
+            unsafe { configure(c_name.as_ptr(), c_value.as_ptr()) },
+            0,
+            "{name}={value} is not understood"
+        );
     }
 
     /// The line that host execution printed last: what was wrong with a kernel, and where.
