@@ -181,10 +181,9 @@ fn compile_one(
     let said = String::from_utf8_lossy(&said);
     if !output.status.success() {
         let _ = fs::remove_dir_all(&scratch);
-        return Err(format!(
-            "kernels/{file} does not compile ({}; {OFF}):\n{command:?}\n{said}",
-            output.status
-        ));
+        let hint = if said.contains("host compiler") { HOST_COMPILER } else { "" };
+        let said = format!("{}\n{hint}{OFF}", said.trim_end());
+        return Err(format!("kernels/{file} does not compile ({}):\n{command:?}\n{said}", output.status));
     }
 
     let unreadable = |error| format!("cannot read what nvcc wrote in {}: {error}", scratch.display());
