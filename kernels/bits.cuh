@@ -15,6 +15,13 @@ struct alignas(16) ArgmaxWords {
 
 __device__ __forceinline__ bool mask_bit(unsigned word, int j, int e) { return (word >> (2 * j + e) & 1u) != 0; }
 
+// The word that holds both channels 8 * j + 2 * q + e, chosen and not indexed: registers have no addresses.
+__device__ __forceinline__ unsigned word_of(const ArgmaxWords &argmax, int q) {
+    const unsigned even = q & 2 ? argmax.words[2] : argmax.words[0];
+    const unsigned odd = q & 2 ? argmax.words[3] : argmax.words[1];
+    return q & 1 ? odd : even;
+}
+
 // 2 * row + column within the window of 2x2.
 __device__ __forceinline__ int argmax_of(unsigned word, int j, int e) { return int(word >> 2 * (2 * j + e) & 3u); }
 
@@ -22,6 +29,7 @@ __device__ __forceinline__ int argmax_of(unsigned word, int j, int e) { return i
 __device__ __forceinline__ float gated(float signal, int gate, bool mask) {
     const bool passes = (!(gate & VGGX_GATE_MASK) || mask) && (!(gate & VGGX_GATE_SIGN) || !(signal <= 0.0f));
     return passes ? signal : 0.0f;
+<<<<<<< HEAD
 }
 
 // The argmax (2 * dy + dx) of channel `channel` (0..63) of a group, of whose words all four are given.
@@ -31,6 +39,8 @@ __device__ __forceinline__ int argmax_of(const Vector<unsigned> &words, int chan
     const unsigned even = q & 2 ? words.values[2] : words.values[0];
     const unsigned odd = q & 2 ? words.values[3] : words.values[1];
     return int((q & 1 ? odd : even) >> (2 * (2 * j + e)) & 3u);
+=======
+>>>>>>> main
 }
 
 // Index of word q of a position's group of 64 channels.

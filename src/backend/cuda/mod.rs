@@ -1,9 +1,5 @@
 //! Runs a network on NVIDIA GPUs.
 
+mod compiled;
 pub mod device;
 pub mod params;
-
-/// What build.rs compiled.
-mod kernels {
-    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
-}
