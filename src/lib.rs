@@ -43,10 +43,12 @@
 //! | [`network`] | describes the layers, their extents and the preprocessing |
 //! | [`backend`] | runs the forward pass, and backward passes with any operators and gates |
 //! | [`explain`] | turns methods into operators, gates and starts; resolves targets |
+//! | [`bench`] | times a network on a device |
 //! | [`output`] | writes pictures, arrays, the manifest and the run record |
 //! | [`cli`] | is the command line |
 
 pub mod backend;
+pub mod bench;
 pub mod cli;
 pub mod explain;
 pub mod images;

@@ -5,6 +5,7 @@
 
 pub mod cpu;
 mod operator;
+pub mod profile;
 
 pub use operator::OperatorSource;
 
@@ -172,6 +173,11 @@ pub trait Backend: Send + Sync {
     /// The device in words, for `run.json` and `vggx info`.
     fn description(&self) -> String;
 
+    /// Times the parts of the passes one by one; `None` where that is not possible.
+    fn profiler(&self) -> Option<&dyn profile::Profiler> {
+        None
+    }
+
     /// Reads the operators of a pass and lays them out for the device.
     ///
     /// # Errors
@@ -187,6 +193,11 @@ pub trait Backend: Send + Sync {
 
     /// Images a batch should hold when the user does not say.
     fn preferred_batch(&self) -> usize;
+
+    /// Batches worth running at a time, each on a thread of its own.
+    fn concurrent_batches(&self) -> usize {
+        1
+    }
 }
 
 /// A forward pass that has run.
