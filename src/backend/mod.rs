@@ -187,6 +187,11 @@ pub trait Backend: Send + Sync {
 
     /// Images a batch should hold when the user does not say.
     fn preferred_batch(&self) -> usize;
+
+    /// Batches worth running at a time, each on a thread of its own.
+    fn concurrent_batches(&self) -> usize {
+        1
+    }
 }
 
 /// A forward pass that has run.
