@@ -15,7 +15,7 @@ template <class Tile> class BackwardEpilogue {
           group(place.group()), staging(ring) {}
 
     __device__ __forceinline__ void finish(const Sums &sums) {
-        gate(sums);
+        stage(sums);
         if (below.below == VGGX_BELOW_POOL) {
             scatter();
         } else {
@@ -41,12 +41,11 @@ template <class Tile> class BackwardEpilogue {
         return result.sum_factor;
     }
 
-    // Stages what passes.
-    __device__ __forceinline__ void gate(const Sums &sums) {
+    // Stages what passes the gates.
+    __device__ __forceinline__ void stage(const Sums &sums) {
         unsigned largest[8];
         int images[8];
-        const bool by_mask = below.below != VGGX_BELOW_NOTHING && (below.gate & VGGX_GATE_MASK);
-        const bool by_sign = below.below != VGGX_BELOW_NOTHING && (below.gate & VGGX_GATE_SIGN);
+        const int gate = below.below == VGGX_BELOW_NOTHING ? 0 : below.gate;
 #pragma unroll
         for (int n = 0; n < 8; ++n) {
             const int i = n / 2, h = n % 2, local = 16 * i + 8 * h + place.g;
@@ -54,8 +53,8 @@ template <class Tile> class BackwardEpilogue {
             const float factor = scale_of(row);
             images[n] = row.image;
             largest[n] = 0;
-            unsigned mask = row.position >= 0 ? 0xffffu : 0;
-            if (by_mask && row.position >= 0) {
+            unsigned mask = 0;
+            if (gate & VGGX_GATE_MASK && row.position >= 0) {
                 mask = pointer<const uint16_t>(below.mask)[word_index(row.position, operand.outputs, group, place.q)];
             }
 #pragma unroll
@@ -63,13 +62,13 @@ template <class Tile> class BackwardEpilogue {
                 Element stored[2];
 #pragma unroll
                 for (int e = 0; e < 2; ++e) {
-                    const float value = sums.values[i][j][2 * h + e] * factor;
-                    const bool passes = (mask >> (2 * j + e) & 1) && (!by_sign || value > 0.0f);
-                    stored[e] = narrow<Element>(passes ? value : 0.0f);
+                    const float signal = sums.values[i][j][2 * h + e] * factor;
+                    stored[e] = narrow<Element>(gated(signal, gate, mask_bit(mask, j, e)));
                     largest[n] = max(largest[n], magnitude_bits(widen(stored[e])));
                 }
                 staging.put(local, 8 * j + 2 * place.q, stored[0], stored[1]);
             }
+            largest[n] = row.position >= 0 ? largest[n] : 0;
         }
         raise_images(below.output_scale.largest, rows, largest, images);
     }
@@ -83,8 +82,8 @@ template <class Tile> class BackwardEpilogue {
             if (window.position < 0) {
                 return;
             }
-            const auto words =
-                pointer<const Vector<unsigned>>(below.argmax)[int64_t(window.position) * (operand.outputs / 64) + group];
+            const ArgmaxWords argmax =
+                pointer<const ArgmaxWords>(below.argmax)[word_index(window.position, operand.outputs, group, 0) / 4];
             // The window reaches a row or a column further at an odd border.
             const int last_row = height % 2 == 1 && window.y == operand.height - 1 ? 2 : 1;
             const int last_column = width % 2 == 1 && window.x == operand.width - 1 ? 2 : 1;
@@ -94,7 +93,9 @@ template <class Tile> class BackwardEpilogue {
                     Vector<Element> selected;
 #pragma unroll
                     for (int k = 0; k < Vector<Element>::count; ++k) {
-                        const bool here = dy < 2 && dx < 2 && argmax_of(words, chunk * Vector<Element>::count + k) == 2 * dy + dx;
+                        const int channel = chunk * Vector<Element>::count + k;
+                        const int source = argmax_of(word_of(argmax, channel % 8 / 2), channel / 8, channel % 2);
+                        const bool here = dy < 2 && dx < 2 && source == 2 * dy + dx;
                         selected.values[k] = here ? vector.values[k] : Element{};
                     }
                     staging.at(below.output, corner + dy * width + dx, operand.outputs, group, chunk) = selected;

@@ -1,16 +1,9 @@
 // The largest stored magnitude of each image, whatever the order of threads and blocks.
 #pragma once
 
+#include "reduce.cuh"
 #include "scale.cuh"
 #include "tile.cuh"
-
-// One atomic operation a warp; none where the word is as large already (it only grows, so an old value does no harm).
-__device__ __forceinline__ void raise(unsigned *word, unsigned bits) {
-    const unsigned largest = __reduce_max_sync(0xffffffffu, bits);
-    if (threadIdx.x % 32 == 0 && largest > *const_cast<const volatile unsigned *>(word)) {
-        atomicMax(word, largest);
-    }
-}
 
 // Raises `largest` by what a warp holds for its 64 rows of the table: `bits[n]` belongs to image `images[n]`.
 template <int Count>
@@ -25,6 +18,6 @@ __device__ __forceinline__ void raise_images(vggx_address largest, const Row *wa
         for (int n = 0; n < Count; ++n) {
             most = images[n] == image ? max(most, bits[n]) : most;
         }
-        raise(words + image, most);
+        raise_largest(words + image, most);
     }
 }

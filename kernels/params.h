@@ -114,7 +114,7 @@ typedef struct {
 // Parameters: VggxConvolutionForward.
 
 // signal_image_{f16,bf16,f32}: the last backward step, from the first layer's output to the image, no gate.
-// Grid (ceil(width / 32), ceil(height / 8), images), 256 threads.
+// Grid (ceil(width / 32), ceil(height / 8), images), 256 threads. Shared memory: 10 * 34 * 64 * sizeof(Element) + 9 * 64 * 16.
 typedef struct {
     vggx_address input;    // Element [images, height, width, channels]
     VggxScale input_scale;
@@ -129,13 +129,14 @@ typedef struct {
     VggxScale output_scale;
 } VggxSignalImage;
 
-// normalise_{f16,bf16,f32}: (u8 * pixel_scale / 255 - mean) / std. Grid (ceil(images * positions / 256)), 256 threads.
-// The value is read from a table that the host computed in float64: table[channel of the network][u8], divided by 2^exponent.
+// normalise_{f16,bf16,f32}: (u8 * pixel_scale / 255 - mean) / std. Grid (ceil(images * positions / 1024)), 256 threads: 4 pixels a
+// thread. The value is read from a table that the host computed in float64 and divided by 2^exponent: table[channel of the
+// network][u8], in stored units.
 typedef struct {
     vggx_address pixels;   // uint8 [images, positions, 3], red, green, blue
     vggx_address table;    // float [3, 256]
     vggx_address output;   // Element [images, positions, 3], channels in the network's order
-    VggxScale output_scale; // writes both: the bound below for every image, and `exponent`
+    VggxScale output_scale; // writes both for every image: the bound below, rounded to Element, and `exponent`
     uint32_t largest;      // bits of the largest |table value|
     int32_t exponent;
     int32_t images;
@@ -144,8 +145,8 @@ typedef struct {
     int32_t reserved;
 } VggxNormalise;
 
-// interleave_{f16,bf16,f32}: planes of floats that are normalised already. Grid as normalise. The host has divided by
-// 2^exponent and has uploaded exponents and largest itself.
+// interleave_{f16,bf16,f32}: planes of floats that are normalised already. Grid (ceil(images * positions / 256)), 256 threads.
+// The host has divided by 2^exponent and has uploaded exponents and largest (rounded up to Element) itself.
 typedef struct {
     vggx_address planes;   // float [images, 3, positions]
     vggx_address output;   // Element [images, positions, 3]
@@ -155,9 +156,9 @@ typedef struct {
 
 // average_pool_{f16,bf16,f32}: torch's adaptive average pool to side x side, flattened [row, column, channel]. Averages do
 // not exceed the largest input, so the output has the input's scale. Sums in float32, row by row.
-// Grid (ceil(images * side * side * channels / 256)), 256 threads.
+// Grid (ceil(side * side * channels / 2048), images), 256 threads: 8 channels a thread.
 // average_pool_backward_*: each window's signal over its number of positions, summed where windows overlap, then
-// VggxBelow at the map. Grid (ceil(images * height * width * channels / 256)), 256 threads.
+// VggxBelow at the map. Grid (ceil(height * width * channels / 2048), images), 256 threads.
 typedef struct {
     vggx_address input;    // Element: forward [images, height, width, channels], backward [images, side, side, channels]
     VggxScale input_scale;
@@ -173,7 +174,7 @@ typedef struct {
 
 // unpool_{f16,bf16,f32}: VggxBelow applied to a map that is there already (a start, or an average pool that is the
 // identity). The output's exponents are the input's, and its largest the input's.
-// Grid (ceil(images * height * width * channels / 256)), 256 threads.
+// Grid (ceil(height * width * channels / 2048), images), 256 threads: 8 channels a thread.
 typedef struct {
     vggx_address input;    // Element [images, height, width, channels]
     VggxScale input_scale;
@@ -196,8 +197,8 @@ typedef struct {
 } VggxChannelSums;
 
 // start_{f16,bf16,f32}: what a backward pass starts with: zeros everywhere but at the target's channel, where it is one
-// or the activation. Writes scale too: one is stored as 1 with exponent 0; activations keep their scale.
-// Grid (ceil(images * positions * channels / 256)), 256 threads.
+// or the activation. Writes scale too: one is stored as 1 with exponent 0; activations keep their scale. A negative target is none.
+// Grid (ceil(positions * channels / 2048), images), 256 threads: 8 channels a thread.
 typedef struct {
     vggx_address targets;  // int32 [images]
     vggx_address activations; // Element [images, positions, channels], or 0: one
@@ -213,8 +214,9 @@ typedef struct {
 // output_planes: brings every image's largest magnitude into [1/2, 1) by its power of two, in place, then multiplies
 // with the image's factor (the mantissa of a response; absent: one). Adds the power to the exponents.
 // Grid (ceil(3 * positions / 1024), images), 256 threads: 4 values a thread.
-// output_heat_map: writes the sum over the three planes ((first + second) + third), scaled like the planes, to `heat_map`.
-// The largest of the planes is the scale of both; sums stay below 3. Grid (ceil(positions / 1024), images), 256 threads.
+// output_heat_map: writes the sum over the three planes ((first + second) + third), scaled like the planes, to `heat_map`; it
+// reads them as they are before output_planes. The largest of the planes is the scale of both; sums stay below 3.
+// Grid (ceil(positions / 1024), images), 256 threads.
 typedef struct {
     vggx_address values;   // float [images, 3, positions]
     VggxScale scale;       // as left by signal_image; read
@@ -257,8 +259,8 @@ typedef struct {
 } VggxPrepareOperator;
 
 // operator_bound_{f16,bf16,f32}: the largest sum of |operator| over a row, rounded up by 1 + 2^-10, by atomicMax of its bits into
-// `bound` (0 before). Grid (rows), 256 threads.
-// operator_bound_image: the same for VGGX_LAYOUT_IMAGE_BACKWARD (three rows). Grid (3), 256 threads.
+// `bound` (0 before). Grid (ceil(rows / 8)), 256 threads: a warp a row.
+// operator_bound_image: the same for VGGX_LAYOUT_IMAGE_BACKWARD (three rows). Grid (3), 32 threads.
 typedef struct {
     vggx_address operator_; // Element [rows, depth]; image: float [depth, 4]
     vggx_address bound;    // uint32

@@ -4,6 +4,7 @@
 //! backward pass that differs in its operators, its gates and where it starts.
 
 pub mod cpu;
+pub mod cuda;
 mod operator;
 pub mod profile;
 
