@@ -1,5 +1,9 @@
 //! Runs a network on NVIDIA GPUs.
 
-mod compiled;
 pub mod device;
 pub mod params;
+
+/// What build.rs compiled.
+mod kernels {
+    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
+}

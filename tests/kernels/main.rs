@@ -1,0 +1,10 @@
+//! Every CUDA kernel, launch by launch, against float64 written plainly. Without a GPU the kernels run on the processor
+//! (kernels/host/); `VGGX_TEST_DRIVER=system` runs the same tests on the GPU that the installed driver shows.
+
+mod image;
+mod output;
+mod pooling;
+mod prepare;
+mod response;
+mod signal_image;
+mod support;
