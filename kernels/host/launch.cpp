@@ -1,0 +1,116 @@
+#include "launch.h"
+
+#include "block.h"
+#include "fault.h"
+#include "memory.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <numeric>
+#include <thread>
+
+namespace vggx_host {
+
+namespace {
+
+std::mutex idle_mutex;
+// Never destroyed: a launch may run while the process ends.
+std::vector<std::unique_ptr<Block>> &idle_blocks() {
+    static auto *blocks = new std::vector<std::unique_ptr<Block>>;
+    return *blocks;
+}
+
+std::unique_ptr<Block> take_block() {
+    std::lock_guard lock(idle_mutex);
+    if (idle_blocks().empty()) {
+        return std::make_unique<Block>();
+    }
+    std::unique_ptr<Block> block = std::move(idle_blocks().back());
+    idle_blocks().pop_back();
+    return block;
+}
+
+void give_block_back(std::unique_ptr<Block> block) {
+    std::lock_guard lock(idle_mutex);
+    idle_blocks().push_back(std::move(block));
+}
+
+// The order of the blocks of a grid.
+std::vector<unsigned> block_order(unsigned blocks) {
+    std::vector<unsigned> order(blocks);
+    std::iota(order.begin(), order.end(), 0u);
+    if (configuration().order == Order::reverse) {
+        std::reverse(order.begin(), order.end());
+    } else if (configuration().order == Order::shuffle) {
+        Random random(configuration().seed);
+        for (unsigned i = blocks - 1; i > 0; i--) {
+            std::swap(order[i], order[random.below(i + 1)]);
+        }
+    }
+    return order;
+}
+
+std::string &reported() {
+    static auto *message = new std::string;
+    return *message;
+}
+
+} // namespace
+
+void Failure::set(int new_error, const std::string &new_message) {
+    std::lock_guard lock(mutex);
+    if (error == 0) {
+        message = new_message;
+        error = new_error;
+    }
+}
+
+void report(const std::string &message) {
+    static std::mutex mutex;
+    std::lock_guard lock(mutex);
+    reported() = message;
+    std::fprintf(stderr, "vggx host execution: %s\n", message.c_str());
+}
+
+const char *last_report() { return reported().c_str(); }
+
+int run(const Launch &launch) {
+    const unsigned blocks = launch.grid.x * launch.grid.y * launch.grid.z;
+    const std::vector<unsigned> order = block_order(blocks);
+    Failure failure;
+    std::atomic<unsigned> next = 0;
+    const auto work = [&] {
+        catch_faults();
+        std::unique_ptr<Block> block = take_block();
+        for (unsigned turn; failure.error == 0 && (turn = next++) < blocks;) {
+            const unsigned number = order[turn];
+            const Index index = {number % launch.grid.x, number / launch.grid.x % launch.grid.y,
+                                 number / launch.grid.x / launch.grid.y};
+            block->run(launch, index, failure);
+        }
+        give_block_back(std::move(block));
+    };
+    unsigned os_threads = configuration().os_threads ? configuration().os_threads : std::thread::hardware_concurrency();
+    os_threads = std::max(1u, std::min(os_threads, blocks));
+    std::vector<std::thread> others;
+    for (unsigned i = 1; i < os_threads; i++) {
+        others.emplace_back(work);
+    }
+    work();
+    for (std::thread &other : others) {
+        other.join();
+    }
+    if (failure.error == 0) {
+        const std::string overrun_found = overrun(launch.device);
+        if (!overrun_found.empty()) {
+            failure.set(700, format("kernel %s: %s", launch.kernel->name, overrun_found.c_str()));
+        }
+    }
+    if (failure.error != 0) {
+        report(failure.message);
+    }
+    return failure.error;
+}
+
+} // namespace vggx_host
