@@ -56,14 +56,6 @@ impl Chain {
             None => self.stages[self.stages.len() - 1].outputs,
         }
     }
-
-    /// The name of the last parametric layer.
-    pub fn last_name(&self) -> &str {
-        match &self.classifier {
-            Some(classifier) => &classifier.layers[classifier.layers.len() - 1].name,
-            None => &self.stages[self.stages.len() - 1].name,
-        }
-    }
 }
 
 fn lay_out(network: &Network) -> Result<Chain, &'static str> {

@@ -201,9 +201,7 @@ impl OperatorSource for Operators {
         let neuron_scales = Some(self.layers[layer].neuron_scales.as_slice());
         Some(match self.operator {
             Operator::Weight => Factors { first: weight, second: None, neuron_scales: None },
-            Operator::Direction(Estimator::Filter) => {
-                Factors { first: weight, second: None, neuron_scales }
-            }
+            Operator::Direction(Estimator::Filter) => Factors { first: weight, second: None, neuron_scales },
             Operator::WeightedDirection(Estimator::Filter) => {
                 Factors { first: weight, second: Some(weight), neuron_scales }
             }

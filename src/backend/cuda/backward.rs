@@ -80,18 +80,19 @@ impl Pass<'_> {
             Some(classifier) => (1, classifier.layers[classifier.layers.len() - 1].outputs),
             None => (last.stored_height * last.stored_width, last.outputs),
         };
-        let (activations, activations_scale) = if starts_with_signs(plan.classifier.is_some(), self.gate, start) {
-            let scale = VggxScale {
-                largest: request + plan.request.signs_largest as u64,
-                exponent: request + plan.request.signs_exponent as u64,
+        let (activations, activations_scale) =
+            if starts_with_signs(plan.classifier.is_some(), self.gate, start) {
+                let scale = VggxScale {
+                    largest: request + plan.request.signs_largest as u64,
+                    exponent: request + plan.request.signs_exponent as u64,
+                };
+                (request + plan.request.signs as u64, scale)
+            } else if plan.classifier.is_none() && start == Start::Response {
+                let scale = self.steps.scale(plan.forward_scales, Plan::stage_scale(plan.stages.len() - 1));
+                (at.of(last.output), scale)
+            } else {
+                (0, VggxScale::default())
             };
-            (request + plan.request.signs as u64, scale)
-        } else if plan.classifier.is_none() && start == Start::Response {
-            let scale = self.steps.scale(plan.forward_scales, Plan::stage_scale(plan.stages.len() - 1));
-            (at.of(last.output), scale)
-        } else {
-            (0, VggxScale::default())
-        };
         let signal = Signal { address: at.of(plan.start), scale: self.signal_scale(0) };
         let parameters = VggxStart {
             targets: request + plan.request.targets as u64,
@@ -126,8 +127,10 @@ impl Pass<'_> {
                 taps: 1,
                 stages: layer.backward.stages,
             };
-            signal =
-                Signal { address: at.of(layer.signal), scale: self.signal_scale(Plan::dense_signal_scale(index)) };
+            signal = Signal {
+                address: at.of(layer.signal),
+                scale: self.signal_scale(Plan::dense_signal_scale(index)),
+            };
             let mask = index.checked_sub(1).and_then(|below| classifier.layers[below].mask);
             let below = VggxBelow {
                 gate: self.gate_bits(),
@@ -199,10 +202,8 @@ impl Pass<'_> {
     fn below(&self, index: usize) -> (VggxBelow, Signal) {
         let (plan, at) = (self.steps.plan, self.steps.at);
         let stage = &plan.stages[index];
-        let signal = Signal {
-            address: at.of(stage.signal),
-            scale: self.signal_scale(plan.stage_signal_scale(index)),
-        };
+        let signal =
+            Signal { address: at.of(stage.signal), scale: self.signal_scale(plan.stage_signal_scale(index)) };
         let below = VggxBelow {
             gate: self.gate_bits(),
             below: if stage.pool { VGGX_BELOW_POOL } else { VGGX_BELOW_RECTIFIER },

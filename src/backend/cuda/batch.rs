@@ -17,7 +17,11 @@ pub(super) fn check_size(batch: &Batch) -> Result<(), BackendError> {
         Pixels::Rgb8(pixels) => pixels.len(),
         Pixels::Normalised(values) => values.len(),
     };
-    if got == expected { Ok(()) } else { Err(BackendError::BatchSize { got, expected, images, height, width }) }
+    if got == expected {
+        Ok(())
+    } else {
+        Err(BackendError::BatchSize { got, expected, images, height, width })
+    }
 }
 
 /// What a batch needs of a slot.

@@ -99,12 +99,7 @@ impl OperandSide<'_> {
 }
 
 /// All steps of a forward pass; `names` are the parametric layers'.
-pub(super) fn forward(
-    plan: &Plan,
-    at: &Addresses,
-    network: &DeviceNetwork,
-    names: &[String],
-) -> Vec<Step> {
+pub(super) fn forward(plan: &Plan, at: &Addresses, network: &DeviceNetwork, names: &[String]) -> Vec<Step> {
     let mut steps = Steps::new(plan, at);
     let mut map = input(&mut steps, network);
     for (index, stage) in plan.stages.iter().enumerate() {
@@ -119,11 +114,7 @@ pub(super) fn forward(
         None => sums(&mut steps, map),
     };
     let responses = plan.responses();
-    steps.push(Step::Download {
-        address: at.of(responses),
-        offset: 0,
-        bytes: plan.buffers.bytes(responses),
-    });
+    steps.push(Step::Download { address: at.of(responses), offset: 0, bytes: plan.buffers.bytes(responses) });
     steps.push(Step::Download {
         address: responses_scale.exponent,
         offset: plan.exponents_offset(responses),

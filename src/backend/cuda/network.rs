@@ -1,9 +1,7 @@
 //! A network on the device: its forward operators and biases, and what normalises pixels.
 
 use super::device::{Device, DeviceMemory};
-use super::operators::{
-    Direction, LayerShape, Preparation, PreparedBias, PreparedOperator, exponent_above,
-};
+use super::operators::{Direction, LayerShape, Preparation, PreparedBias, PreparedOperator, exponent_above};
 use super::options::Precision;
 use super::params::VGGX_STORED_LOG2;
 use crate::backend::chain::Chain;

@@ -186,11 +186,17 @@ impl Preparation {
         if largest > 0.0 {
             parameters.shift = VGGX_OPERATOR_LOG2 - exponent_above(largest);
         }
-        let element = if layout == VGGX_LAYOUT_IMAGE_BACKWARD { size_of::<f32>() } else { self.precision.bytes() };
+        let element =
+            if layout == VGGX_LAYOUT_IMAGE_BACKWARD { size_of::<f32>() } else { self.precision.bytes() };
         let memory = self.device.allocate(rows * depth * element)?;
         parameters.destination = memory.address();
         let suffix = self.precision.suffix();
-        self.run(&format!("prepare_operator_{suffix}"), per_value(rows * depth, 256, 256), &parameters, shape)?;
+        self.run(
+            &format!("prepare_operator_{suffix}"),
+            per_value(rows * depth, 256, 256),
+            &parameters,
+            shape,
+        )?;
         let bound = VggxOperatorBound {
             operator_: memory.address(),
             bound: self.scalar.address(),
@@ -246,7 +252,11 @@ impl Preparation {
     }
 
     /// Uploads an operator that only exists as rows.
-    fn upload_rows(&mut self, source: &dyn OperatorSource, shape: &LayerShape) -> Result<Uploaded, DeviceError> {
+    fn upload_rows(
+        &mut self,
+        source: &dyn OperatorSource,
+        shape: &LayerShape,
+    ) -> Result<Uploaded, DeviceError> {
         let fan_in = shape.inputs * shape.taps;
         let memory = self.upload_pieces(shape.elements() * size_of::<f32>(), |start, piece| {
             let first = start / size_of::<f32>();
@@ -306,7 +316,8 @@ impl Preparation {
             .and_then(|()| self.stream.synchronise())
             .map_err(|error| {
                 let LayerShape { name, outputs, inputs, taps, .. } = shape;
-                error.in_kernel(kernel.name(), || format!("operator of {name}, {outputs} × {inputs} × {taps}"))
+                error
+                    .in_kernel(kernel.name(), || format!("operator of {name}, {outputs} × {inputs} × {taps}"))
             })
     }
 

@@ -185,9 +185,7 @@ impl Plan {
                 output: buffers
                     .add(if is_last { Room::Kept } else { room }, product(&[stored, outputs, element])),
                 mask: buffers.add(Room::Kept, product(&[words, size_of::<u16>()])),
-                argmax: stage
-                    .pool
-                    .then(|| buffers.add(Room::Kept, product(&[words, size_of::<u32>()]))),
+                argmax: stage.pool.then(|| buffers.add(Room::Kept, product(&[words, size_of::<u32>()]))),
                 signal: buffers.add(room, product(&[images, h, w, outputs, element])),
                 forward,
                 backward,

@@ -9,7 +9,7 @@ use super::forward::forward;
 use super::network::DeviceNetwork;
 use super::operators::PreparedOperator;
 use super::options::Precision;
-use super::plan::{Geometry, Input, Plan, most_images};
+use super::plan::{Geometry, Plan, most_images};
 use super::program::{Pinned, Program};
 use super::tiles::Limits;
 use crate::backend::chain::Chain;
@@ -123,7 +123,12 @@ impl Slot {
         }
     }
 
-    fn lay_out_parts(&mut self, engine: &Engine, geometry: Geometry, parts: usize) -> Result<(), DeviceError> {
+    fn lay_out_parts(
+        &mut self,
+        engine: &Engine,
+        geometry: Geometry,
+        parts: usize,
+    ) -> Result<(), DeviceError> {
         // Programs have the addresses of what is about to move.
         self.current = None;
         let plan = Plan::new(&engine.chain, geometry, engine.precision, engine.limits);

@@ -64,10 +64,10 @@ impl<'a> CudaTrace<'a> {
         let engine = &cuda.engine;
         let CudaTrace { slot, responses, failures, .. } = &mut trace;
         let Some(slot) = slot else { return Ok(trace) };
-        for (part, &(first, count)) in ranges(batch.images, part).iter().enumerate() {
+        for (index, &(first, count)) in ranges(batch.images, part).iter().enumerate() {
             let mut finite = Vec::new();
-            let images = (first, count, trace.part);
-            let results = slot.get_mut().forward(engine, part, |upload, scales| {
+            let images = (first, count, part);
+            let results = slot.get_mut().forward(engine, index, |upload, scales| {
                 finite = fill(batch, images, engine.precision, upload, scales);
             })?;
             for image in 0..count {
@@ -145,11 +145,11 @@ impl<'a> CudaTrace<'a> {
         let Some(slot) = &self.slot else { return Ok(relevances) };
         let mut slot = slot.borrow_mut();
         for (part, &(first, count)) in ranges(self.images, self.part).iter().enumerate() {
-            let starts: Vec<Join> = (first..first + count)
-                .map(|image| self.start(engine, pass, image, targets[image]))
-                .collect();
-            let results =
-                slot.backward(engine, part, (id, pass), |upload, plan| fill_request(upload, plan, engine, pass, &starts))?;
+            let starts: Vec<Join> =
+                (first..first + count).map(|image| self.start(engine, pass, image, targets[image])).collect();
+            let results = slot.backward(engine, part, (id, pass), |upload, plan| {
+                fill_request(upload, plan, engine, pass, &starts)
+            })?;
             let values = self.height * self.width * 3;
             relevances.par_extend(starts.par_iter().enumerate().map(|(image, start)| Relevance {
                 values: results.values::<f32>(image, values).to_vec(),
