@@ -2,7 +2,7 @@
 // 8 * j + 2 * q + e.
 #pragma once
 
-#include "element.cuh"
+#include "kernel.cuh"
 
 // The words of one position and one group of 64 channels, as they lie in memory.
 struct alignas(8) MaskWords {
@@ -29,18 +29,6 @@ __device__ __forceinline__ int argmax_of(unsigned word, int j, int e) { return i
 __device__ __forceinline__ float gated(float signal, int gate, bool mask) {
     const bool passes = (!(gate & VGGX_GATE_MASK) || mask) && (!(gate & VGGX_GATE_SIGN) || !(signal <= 0.0f));
     return passes ? signal : 0.0f;
-<<<<<<< HEAD
-}
-
-// The argmax (2 * dy + dx) of channel `channel` (0..63) of a group, of whose words all four are given.
-__device__ __forceinline__ int argmax_of(const Vector<unsigned> &words, int channel) {
-    const int j = channel / 8, q = channel % 8 / 2, e = channel % 2;
-    // Chosen, not indexed: registers have no addresses.
-    const unsigned even = q & 2 ? words.values[2] : words.values[0];
-    const unsigned odd = q & 2 ? words.values[3] : words.values[1];
-    return int((q & 1 ? odd : even) >> (2 * (2 * j + e)) & 3u);
-=======
->>>>>>> main
 }
 
 // Index of word q of a position's group of 64 channels.

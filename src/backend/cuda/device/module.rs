@@ -4,7 +4,7 @@ use super::context::Device;
 use super::description::DeviceDescription;
 use super::error::{DeviceError, DriverStatus, check};
 use super::library;
-use crate::backend::cuda::kernels::{ARCHITECTURES, FATBINS};
+use crate::backend::cuda::compiled::{ARCHITECTURES, FATBINS};
 use cudarc::driver::sys::{self, CUfunction, CUfunction_attribute, CUmodule, CUresult};
 use std::collections::HashMap;
 use std::ffi::CString;
