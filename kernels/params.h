@@ -52,8 +52,9 @@ typedef struct {
     int32_t channels;      // of the input, padded
     int32_t outputs;       // output channels, padded
     int32_t taps;          // 9 or 1
-    int32_t stages;        // of the pipeline: 2..8; shared memory = stages * (rows + columns of the tile) * VGGX_ROW_BYTES,
-                           // but at least what the epilogue stages: warps * 64 * 64 * sizeof(Element)
+    int32_t stages;        // of the pipeline: 2..8. Dynamic shared memory of a block: the larger of the ring, stages *
+                           // (rows + columns of the tile) * VGGX_ROW_BYTES, and of what the epilogue stages, rows * columns *
+                           // sizeof(Element); plus the table of rows, 16 bytes each
     int32_t reserved;
 } VggxOperand;
 
@@ -63,9 +64,9 @@ typedef struct {
                             // its mask bit and its argmax (2 * row + column, first in scan order on ties, over the ReLU'd float32 values)
 #define VGGX_LINEAR 2       // stores z as float (no ReLU, no mask): the last dense layer
 
-// convolution_forward_{f16,bf16,f32}_{256x64,128x128,128x256}; grid (ceil(rows / tile rows), ceil(outputs / tile columns)),
-// where rows = images * height * width, with VGGX_RECTIFY_POOL images * ceil(height / 2) * ceil(width / 2) * 4;
-// threads 128 (256 for 128x256).
+// convolution_forward_{f16,bf16}_{256x64,128x128,128x256}, convolution_forward_f32_{256x64,128x128}; tile rows x tile
+// columns. Grid (ceil(rows / tile rows) * ceil(outputs / tile columns)), one-dimensional, where rows = images * height *
+// width, with VGGX_RECTIFY_POOL images * ceil(height / 2) * ceil(width / 2) * 4; 128 threads (256 for 128x256).
 //
 // Bits lie in the order of the accumulator fragment: of the 64 channels of a group, word q (0..3) has in bit 2 * j + e the
 // channel 8 * j + 2 * q + e (j = 0..7, e = 0, 1).
@@ -100,22 +101,20 @@ typedef struct {
     VggxScale output_scale;
 } VggxBelow;
 
-// convolution_backward_{f16,bf16,f32}_{256x64,128x128,128x256}; grid as forward without pooling. The operator is the
-// rotated, transposed one.
+// convolution_backward_*, as convolution_forward_*; grid as forward without pooling. The operator is the rotated,
+// transposed one.
 typedef struct {
     VggxOperand operand;
     VggxBelow below;
 } VggxConvolutionBackward;
 
-// convolution_image_{f16,bf16,f32}: the first layer. Grid (ceil(rows / 256), outputs / 64), rows as in
-// convolution_forward, 128 threads.
+// convolution_image_{f16,bf16,f32}: the first layer. Grid and threads as a 256x64 tile of convolution_forward.
 // operand.input is Element [images, height, width, 3], operand.operator_ is Element [outputs, VGGX_IMAGE_DEPTH] with depth
-// 3 * tap + channel; operand.channels and operand.stages are not used. Shared memory: 320 * VGGX_IMAGE_DEPTH * sizeof(Element), but at
-// least 4 * 64 * 64 * sizeof(Element).
+// 3 * tap + channel; operand.channels, taps and stages are not used. Dynamic shared memory: 256 * 64 * sizeof(Element) + 256 * 16.
 // Parameters: VggxConvolutionForward.
 
 // signal_image_{f16,bf16,f32}: the last backward step, from the first layer's output to the image, no gate.
-// Grid (ceil(width / 32), ceil(height / 8), images), 256 threads.
+// Grid (ceil(width / 32), ceil(height / 8), images), 256 threads. Shared memory: 10 * 34 * 64 * sizeof(Element) + 9 * 64 * 16.
 typedef struct {
     vggx_address input;    // Element [images, height, width, channels]
     VggxScale input_scale;
@@ -130,13 +129,14 @@ typedef struct {
     VggxScale output_scale;
 } VggxSignalImage;
 
-// normalise_{f16,bf16,f32}: (u8 * pixel_scale / 255 - mean) / std. Grid (ceil(images * positions / 256)), 256 threads.
-// The value is read from a table that the host computed in float64: table[channel of the network][u8], divided by 2^exponent.
+// normalise_{f16,bf16,f32}: (u8 * pixel_scale / 255 - mean) / std. Grid (ceil(images * positions / 1024)), 256 threads: 4 pixels a
+// thread. The value is read from a table that the host computed in float64 and divided by 2^exponent: table[channel of the
+// network][u8], in stored units.
 typedef struct {
     vggx_address pixels;   // uint8 [images, positions, 3], red, green, blue
     vggx_address table;    // float [3, 256]
     vggx_address output;   // Element [images, positions, 3], channels in the network's order
-    VggxScale output_scale; // writes both: the bound below for every image, and `exponent`
+    VggxScale output_scale; // writes both for every image: the bound below, rounded to Element, and `exponent`
     uint32_t largest;      // bits of the largest |table value|
     int32_t exponent;
     int32_t images;
@@ -145,8 +145,8 @@ typedef struct {
     int32_t reserved;
 } VggxNormalise;
 
-// interleave_{f16,bf16,f32}: planes of floats that are normalised already. Grid as normalise. The host has divided by
-// 2^exponent and has uploaded exponents and largest itself.
+// interleave_{f16,bf16,f32}: planes of floats that are normalised already. Grid (ceil(images * positions / 256)), 256 threads.
+// The host has divided by 2^exponent and has uploaded exponents and largest (rounded up to Element) itself.
 typedef struct {
     vggx_address planes;   // float [images, 3, positions]
     vggx_address output;   // Element [images, positions, 3]
@@ -156,9 +156,9 @@ typedef struct {
 
 // average_pool_{f16,bf16,f32}: torch's adaptive average pool to side x side, flattened [row, column, channel]. Averages do
 // not exceed the largest input, so the output has the input's scale. Sums in float32, row by row.
-// Grid (ceil(images * side * side * channels / 256)), 256 threads.
+// Grid (ceil(side * side * channels / 2048), images), 256 threads: 8 channels a thread.
 // average_pool_backward_*: each window's signal over its number of positions, summed where windows overlap, then
-// VggxBelow at the map. Grid (ceil(images * height * width * channels / 256)), 256 threads.
+// VggxBelow at the map. Grid (ceil(height * width * channels / 2048), images), 256 threads.
 typedef struct {
     vggx_address input;    // Element: forward [images, height, width, channels], backward [images, side, side, channels]
     VggxScale input_scale;
@@ -174,7 +174,7 @@ typedef struct {
 
 // unpool_{f16,bf16,f32}: VggxBelow applied to a map that is there already (a start, or an average pool that is the
 // identity). The output's exponents are the input's, and its largest the input's.
-// Grid (ceil(images * height * width * channels / 256)), 256 threads.
+// Grid (ceil(height * width * channels / 2048), images), 256 threads: 8 channels a thread.
 typedef struct {
     vggx_address input;    // Element [images, height, width, channels]
     VggxScale input_scale;
@@ -197,8 +197,8 @@ typedef struct {
 } VggxChannelSums;
 
 // start_{f16,bf16,f32}: what a backward pass starts with: zeros everywhere but at the target's channel, where it is one
-// or the activation. Writes scale too: one is stored as 1 with exponent 0; activations keep their scale.
-// Grid (ceil(images * positions * channels / 256)), 256 threads.
+// or the activation. Writes scale too: one is stored as 1 with exponent 0; activations keep their scale. A negative target is none.
+// Grid (ceil(positions * channels / 2048), images), 256 threads: 8 channels a thread.
 typedef struct {
     vggx_address targets;  // int32 [images]
     vggx_address activations; // Element [images, positions, channels], or 0: one
@@ -214,8 +214,9 @@ typedef struct {
 // output_planes: brings every image's largest magnitude into [1/2, 1) by its power of two, in place, then multiplies
 // with the image's factor (the mantissa of a response; absent: one). Adds the power to the exponents.
 // Grid (ceil(3 * positions / 1024), images), 256 threads: 4 values a thread.
-// output_heat_map: writes the sum over the three planes ((first + second) + third), scaled like the planes, to `heat_map`.
-// The largest of the planes is the scale of both; sums stay below 3. Grid (ceil(positions / 1024), images), 256 threads.
+// output_heat_map: writes the sum over the three planes ((first + second) + third), scaled like the planes, to `heat_map`; it
+// reads them as they are before output_planes. The largest of the planes is the scale of both; sums stay below 3.
+// Grid (ceil(positions / 1024), images), 256 threads.
 typedef struct {
     vggx_address values;   // float [images, 3, positions]
     VggxScale scale;       // as left by signal_image; read
@@ -258,8 +259,8 @@ typedef struct {
 } VggxPrepareOperator;
 
 // operator_bound_{f16,bf16,f32}: the largest sum of |operator| over a row, rounded up by 1 + 2^-10, by atomicMax of its bits into
-// `bound` (0 before). Grid (rows), 256 threads.
-// operator_bound_image: the same for VGGX_LAYOUT_IMAGE_BACKWARD (three rows). Grid (3), 256 threads.
+// `bound` (0 before). Grid (ceil(rows / 8)), 256 threads: a warp a row.
+// operator_bound_image: the same for VGGX_LAYOUT_IMAGE_BACKWARD (three rows). Grid (3), 32 threads.
 typedef struct {
     vggx_address operator_; // Element [rows, depth]; image: float [depth, 4]
     vggx_address bound;    // uint32

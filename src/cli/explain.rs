@@ -1,5 +1,9 @@
 //! `vggx explain`: from images to explanations on disk.
 
+mod earlier;
+mod inputs;
+mod record;
+mod results;
 mod run;
 
 use super::exit::{Failure, Outcome};

@@ -285,3 +285,31 @@ fn outputs_are_not_inputs() {
         assert_eq!(place.manifest("explanations").len(), 2);
     }
 }
+
+/// Rows and errors come in the order of the inputs, whatever is loaded, computed and written meanwhile.
+#[test]
+fn results_come_in_the_order_of_the_inputs() {
+    let place = Place::new();
+    let mut expected = Vec::new();
+    for number in 0..40 {
+        let name = format!("in/{number:02}.png");
+        place.picture(&name, number);
+        if number % 3 == 1 || (20..28).contains(&number) {
+            place.write(&name, "no picture");
+        }
+        expected.push(name);
+    }
+    for batch in [1, 2, 3, 100] {
+        let ran = place.explain(&format!("in {METHOD} --batch {batch} --json -o o{batch}")).expect(3, &[]);
+        let inputs = |rows: &[serde_json::Value]| -> Vec<String> {
+            rows.iter().map(|row| row["input"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(inputs(&ran.rows()), expected);
+        assert_eq!(ran.rows(), place.manifest(&format!("o{batch}")));
+        let failed: Vec<&str> = ran.err.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
+        let bad = ran.rows().into_iter().filter(|row| row["status"] == "failed");
+        let bad: Vec<String> = inputs(&bad.collect::<Vec<_>>());
+        assert_eq!((failed.len(), bad.len()), (19, 19));
+        assert!(failed.iter().zip(&bad).all(|(line, name)| line.starts_with(name.as_str())), "{}", ran.err);
+    }
+}

@@ -1,0 +1,427 @@
+// Written by bindgen from kernels/params.h, where everything is explained. Do not edit:
+// `scripts/regenerate` writes it anew.
+#![allow(dead_code, non_camel_case_types)]
+
+pub const VGGX_CHANNELS: i32 = 64;
+pub const VGGX_STORED_LOG2: i32 = 15;
+pub const VGGX_OPERATOR_LOG2: i32 = 15;
+pub const VGGX_IMAGE_DEPTH: i32 = 32;
+pub const VGGX_ROW_BYTES: i32 = 64;
+pub const VGGX_RECTIFY: i32 = 0;
+pub const VGGX_RECTIFY_POOL: i32 = 1;
+pub const VGGX_LINEAR: i32 = 2;
+pub const VGGX_GATE_MASK: i32 = 1;
+pub const VGGX_GATE_SIGN: i32 = 2;
+pub const VGGX_BELOW_NOTHING: i32 = 0;
+pub const VGGX_BELOW_RECTIFIER: i32 = 1;
+pub const VGGX_BELOW_POOL: i32 = 2;
+pub const VGGX_F32: i32 = 0;
+pub const VGGX_F16: i32 = 1;
+pub const VGGX_BF16: i32 = 2;
+pub const VGGX_LAYOUT_FORWARD: i32 = 0;
+pub const VGGX_LAYOUT_BACKWARD: i32 = 1;
+pub const VGGX_LAYOUT_IMAGE_FORWARD: i32 = 2;
+pub const VGGX_LAYOUT_IMAGE_BACKWARD: i32 = 3;
+pub type vggx_address = u64;
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxScale {
+    pub largest: vggx_address,
+    pub exponent: vggx_address,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxScale"][::std::mem::size_of::<VggxScale>() - 16usize];
+    ["Alignment of VggxScale"][::std::mem::align_of::<VggxScale>() - 8usize];
+    ["Offset of field: VggxScale::largest"][::std::mem::offset_of!(VggxScale, largest) - 0usize];
+    ["Offset of field: VggxScale::exponent"][::std::mem::offset_of!(VggxScale, exponent) - 8usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxOperand {
+    pub input: vggx_address,
+    pub input_scale: VggxScale,
+    pub operator_: vggx_address,
+    pub operator_bound: f32,
+    pub operator_gain: i32,
+    pub images: i32,
+    pub height: i32,
+    pub width: i32,
+    pub channels: i32,
+    pub outputs: i32,
+    pub taps: i32,
+    pub stages: i32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxOperand"][::std::mem::size_of::<VggxOperand>() - 72usize];
+    ["Alignment of VggxOperand"][::std::mem::align_of::<VggxOperand>() - 8usize];
+    ["Offset of field: VggxOperand::input"][::std::mem::offset_of!(VggxOperand, input) - 0usize];
+    ["Offset of field: VggxOperand::input_scale"][::std::mem::offset_of!(VggxOperand, input_scale) - 8usize];
+    ["Offset of field: VggxOperand::operator_"][::std::mem::offset_of!(VggxOperand, operator_) - 24usize];
+    ["Offset of field: VggxOperand::operator_bound"]
+        [::std::mem::offset_of!(VggxOperand, operator_bound) - 32usize];
+    ["Offset of field: VggxOperand::operator_gain"]
+        [::std::mem::offset_of!(VggxOperand, operator_gain) - 36usize];
+    ["Offset of field: VggxOperand::images"][::std::mem::offset_of!(VggxOperand, images) - 40usize];
+    ["Offset of field: VggxOperand::height"][::std::mem::offset_of!(VggxOperand, height) - 44usize];
+    ["Offset of field: VggxOperand::width"][::std::mem::offset_of!(VggxOperand, width) - 48usize];
+    ["Offset of field: VggxOperand::channels"][::std::mem::offset_of!(VggxOperand, channels) - 52usize];
+    ["Offset of field: VggxOperand::outputs"][::std::mem::offset_of!(VggxOperand, outputs) - 56usize];
+    ["Offset of field: VggxOperand::taps"][::std::mem::offset_of!(VggxOperand, taps) - 60usize];
+    ["Offset of field: VggxOperand::stages"][::std::mem::offset_of!(VggxOperand, stages) - 64usize];
+    ["Offset of field: VggxOperand::reserved"][::std::mem::offset_of!(VggxOperand, reserved) - 68usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxConvolutionForward {
+    pub operand: VggxOperand,
+    pub bias: vggx_address,
+    pub bias_bound: f32,
+    pub epilogue: i32,
+    pub output: vggx_address,
+    pub output_scale: VggxScale,
+    pub mask: vggx_address,
+    pub argmax: vggx_address,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxConvolutionForward"][::std::mem::size_of::<VggxConvolutionForward>() - 128usize];
+    ["Alignment of VggxConvolutionForward"][::std::mem::align_of::<VggxConvolutionForward>() - 8usize];
+    ["Offset of field: VggxConvolutionForward::operand"]
+        [::std::mem::offset_of!(VggxConvolutionForward, operand) - 0usize];
+    ["Offset of field: VggxConvolutionForward::bias"]
+        [::std::mem::offset_of!(VggxConvolutionForward, bias) - 72usize];
+    ["Offset of field: VggxConvolutionForward::bias_bound"]
+        [::std::mem::offset_of!(VggxConvolutionForward, bias_bound) - 80usize];
+    ["Offset of field: VggxConvolutionForward::epilogue"]
+        [::std::mem::offset_of!(VggxConvolutionForward, epilogue) - 84usize];
+    ["Offset of field: VggxConvolutionForward::output"]
+        [::std::mem::offset_of!(VggxConvolutionForward, output) - 88usize];
+    ["Offset of field: VggxConvolutionForward::output_scale"]
+        [::std::mem::offset_of!(VggxConvolutionForward, output_scale) - 96usize];
+    ["Offset of field: VggxConvolutionForward::mask"]
+        [::std::mem::offset_of!(VggxConvolutionForward, mask) - 112usize];
+    ["Offset of field: VggxConvolutionForward::argmax"]
+        [::std::mem::offset_of!(VggxConvolutionForward, argmax) - 120usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxBelow {
+    pub gate: i32,
+    pub below: i32,
+    pub mask: vggx_address,
+    pub argmax: vggx_address,
+    pub unpooled_height: i32,
+    pub unpooled_width: i32,
+    pub output: vggx_address,
+    pub output_scale: VggxScale,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxBelow"][::std::mem::size_of::<VggxBelow>() - 56usize];
+    ["Alignment of VggxBelow"][::std::mem::align_of::<VggxBelow>() - 8usize];
+    ["Offset of field: VggxBelow::gate"][::std::mem::offset_of!(VggxBelow, gate) - 0usize];
+    ["Offset of field: VggxBelow::below"][::std::mem::offset_of!(VggxBelow, below) - 4usize];
+    ["Offset of field: VggxBelow::mask"][::std::mem::offset_of!(VggxBelow, mask) - 8usize];
+    ["Offset of field: VggxBelow::argmax"][::std::mem::offset_of!(VggxBelow, argmax) - 16usize];
+    ["Offset of field: VggxBelow::unpooled_height"]
+        [::std::mem::offset_of!(VggxBelow, unpooled_height) - 24usize];
+    ["Offset of field: VggxBelow::unpooled_width"]
+        [::std::mem::offset_of!(VggxBelow, unpooled_width) - 28usize];
+    ["Offset of field: VggxBelow::output"][::std::mem::offset_of!(VggxBelow, output) - 32usize];
+    ["Offset of field: VggxBelow::output_scale"][::std::mem::offset_of!(VggxBelow, output_scale) - 40usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxConvolutionBackward {
+    pub operand: VggxOperand,
+    pub below: VggxBelow,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxConvolutionBackward"][::std::mem::size_of::<VggxConvolutionBackward>() - 128usize];
+    ["Alignment of VggxConvolutionBackward"][::std::mem::align_of::<VggxConvolutionBackward>() - 8usize];
+    ["Offset of field: VggxConvolutionBackward::operand"]
+        [::std::mem::offset_of!(VggxConvolutionBackward, operand) - 0usize];
+    ["Offset of field: VggxConvolutionBackward::below"]
+        [::std::mem::offset_of!(VggxConvolutionBackward, below) - 72usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxSignalImage {
+    pub input: vggx_address,
+    pub input_scale: VggxScale,
+    pub operator_: vggx_address,
+    pub operator_bound: f32,
+    pub operator_gain: i32,
+    pub images: i32,
+    pub height: i32,
+    pub width: i32,
+    pub channels: i32,
+    pub output: vggx_address,
+    pub output_scale: VggxScale,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxSignalImage"][::std::mem::size_of::<VggxSignalImage>() - 80usize];
+    ["Alignment of VggxSignalImage"][::std::mem::align_of::<VggxSignalImage>() - 8usize];
+    ["Offset of field: VggxSignalImage::input"][::std::mem::offset_of!(VggxSignalImage, input) - 0usize];
+    ["Offset of field: VggxSignalImage::input_scale"]
+        [::std::mem::offset_of!(VggxSignalImage, input_scale) - 8usize];
+    ["Offset of field: VggxSignalImage::operator_"]
+        [::std::mem::offset_of!(VggxSignalImage, operator_) - 24usize];
+    ["Offset of field: VggxSignalImage::operator_bound"]
+        [::std::mem::offset_of!(VggxSignalImage, operator_bound) - 32usize];
+    ["Offset of field: VggxSignalImage::operator_gain"]
+        [::std::mem::offset_of!(VggxSignalImage, operator_gain) - 36usize];
+    ["Offset of field: VggxSignalImage::images"][::std::mem::offset_of!(VggxSignalImage, images) - 40usize];
+    ["Offset of field: VggxSignalImage::height"][::std::mem::offset_of!(VggxSignalImage, height) - 44usize];
+    ["Offset of field: VggxSignalImage::width"][::std::mem::offset_of!(VggxSignalImage, width) - 48usize];
+    ["Offset of field: VggxSignalImage::channels"]
+        [::std::mem::offset_of!(VggxSignalImage, channels) - 52usize];
+    ["Offset of field: VggxSignalImage::output"][::std::mem::offset_of!(VggxSignalImage, output) - 56usize];
+    ["Offset of field: VggxSignalImage::output_scale"]
+        [::std::mem::offset_of!(VggxSignalImage, output_scale) - 64usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxNormalise {
+    pub pixels: vggx_address,
+    pub table: vggx_address,
+    pub output: vggx_address,
+    pub output_scale: VggxScale,
+    pub largest: u32,
+    pub exponent: i32,
+    pub images: i32,
+    pub positions: i32,
+    pub reversed: i32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxNormalise"][::std::mem::size_of::<VggxNormalise>() - 64usize];
+    ["Alignment of VggxNormalise"][::std::mem::align_of::<VggxNormalise>() - 8usize];
+    ["Offset of field: VggxNormalise::pixels"][::std::mem::offset_of!(VggxNormalise, pixels) - 0usize];
+    ["Offset of field: VggxNormalise::table"][::std::mem::offset_of!(VggxNormalise, table) - 8usize];
+    ["Offset of field: VggxNormalise::output"][::std::mem::offset_of!(VggxNormalise, output) - 16usize];
+    ["Offset of field: VggxNormalise::output_scale"]
+        [::std::mem::offset_of!(VggxNormalise, output_scale) - 24usize];
+    ["Offset of field: VggxNormalise::largest"][::std::mem::offset_of!(VggxNormalise, largest) - 40usize];
+    ["Offset of field: VggxNormalise::exponent"][::std::mem::offset_of!(VggxNormalise, exponent) - 44usize];
+    ["Offset of field: VggxNormalise::images"][::std::mem::offset_of!(VggxNormalise, images) - 48usize];
+    ["Offset of field: VggxNormalise::positions"][::std::mem::offset_of!(VggxNormalise, positions) - 52usize];
+    ["Offset of field: VggxNormalise::reversed"][::std::mem::offset_of!(VggxNormalise, reversed) - 56usize];
+    ["Offset of field: VggxNormalise::reserved"][::std::mem::offset_of!(VggxNormalise, reserved) - 60usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxInterleave {
+    pub planes: vggx_address,
+    pub output: vggx_address,
+    pub images: i32,
+    pub positions: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxInterleave"][::std::mem::size_of::<VggxInterleave>() - 24usize];
+    ["Alignment of VggxInterleave"][::std::mem::align_of::<VggxInterleave>() - 8usize];
+    ["Offset of field: VggxInterleave::planes"][::std::mem::offset_of!(VggxInterleave, planes) - 0usize];
+    ["Offset of field: VggxInterleave::output"][::std::mem::offset_of!(VggxInterleave, output) - 8usize];
+    ["Offset of field: VggxInterleave::images"][::std::mem::offset_of!(VggxInterleave, images) - 16usize];
+    ["Offset of field: VggxInterleave::positions"]
+        [::std::mem::offset_of!(VggxInterleave, positions) - 20usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxAveragePool {
+    pub input: vggx_address,
+    pub input_scale: VggxScale,
+    pub bound: f32,
+    pub images: i32,
+    pub height: i32,
+    pub width: i32,
+    pub channels: i32,
+    pub side: i32,
+    pub output: vggx_address,
+    pub below: VggxBelow,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxAveragePool"][::std::mem::size_of::<VggxAveragePool>() - 112usize];
+    ["Alignment of VggxAveragePool"][::std::mem::align_of::<VggxAveragePool>() - 8usize];
+    ["Offset of field: VggxAveragePool::input"][::std::mem::offset_of!(VggxAveragePool, input) - 0usize];
+    ["Offset of field: VggxAveragePool::input_scale"]
+        [::std::mem::offset_of!(VggxAveragePool, input_scale) - 8usize];
+    ["Offset of field: VggxAveragePool::bound"][::std::mem::offset_of!(VggxAveragePool, bound) - 24usize];
+    ["Offset of field: VggxAveragePool::images"][::std::mem::offset_of!(VggxAveragePool, images) - 28usize];
+    ["Offset of field: VggxAveragePool::height"][::std::mem::offset_of!(VggxAveragePool, height) - 32usize];
+    ["Offset of field: VggxAveragePool::width"][::std::mem::offset_of!(VggxAveragePool, width) - 36usize];
+    ["Offset of field: VggxAveragePool::channels"]
+        [::std::mem::offset_of!(VggxAveragePool, channels) - 40usize];
+    ["Offset of field: VggxAveragePool::side"][::std::mem::offset_of!(VggxAveragePool, side) - 44usize];
+    ["Offset of field: VggxAveragePool::output"][::std::mem::offset_of!(VggxAveragePool, output) - 48usize];
+    ["Offset of field: VggxAveragePool::below"][::std::mem::offset_of!(VggxAveragePool, below) - 56usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxUnpool {
+    pub input: vggx_address,
+    pub input_scale: VggxScale,
+    pub images: i32,
+    pub height: i32,
+    pub width: i32,
+    pub channels: i32,
+    pub below: VggxBelow,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxUnpool"][::std::mem::size_of::<VggxUnpool>() - 96usize];
+    ["Alignment of VggxUnpool"][::std::mem::align_of::<VggxUnpool>() - 8usize];
+    ["Offset of field: VggxUnpool::input"][::std::mem::offset_of!(VggxUnpool, input) - 0usize];
+    ["Offset of field: VggxUnpool::input_scale"][::std::mem::offset_of!(VggxUnpool, input_scale) - 8usize];
+    ["Offset of field: VggxUnpool::images"][::std::mem::offset_of!(VggxUnpool, images) - 24usize];
+    ["Offset of field: VggxUnpool::height"][::std::mem::offset_of!(VggxUnpool, height) - 28usize];
+    ["Offset of field: VggxUnpool::width"][::std::mem::offset_of!(VggxUnpool, width) - 32usize];
+    ["Offset of field: VggxUnpool::channels"][::std::mem::offset_of!(VggxUnpool, channels) - 36usize];
+    ["Offset of field: VggxUnpool::below"][::std::mem::offset_of!(VggxUnpool, below) - 40usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxChannelSums {
+    pub input: vggx_address,
+    pub output: vggx_address,
+    pub images: i32,
+    pub positions: i32,
+    pub channels: i32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxChannelSums"][::std::mem::size_of::<VggxChannelSums>() - 32usize];
+    ["Alignment of VggxChannelSums"][::std::mem::align_of::<VggxChannelSums>() - 8usize];
+    ["Offset of field: VggxChannelSums::input"][::std::mem::offset_of!(VggxChannelSums, input) - 0usize];
+    ["Offset of field: VggxChannelSums::output"][::std::mem::offset_of!(VggxChannelSums, output) - 8usize];
+    ["Offset of field: VggxChannelSums::images"][::std::mem::offset_of!(VggxChannelSums, images) - 16usize];
+    ["Offset of field: VggxChannelSums::positions"]
+        [::std::mem::offset_of!(VggxChannelSums, positions) - 20usize];
+    ["Offset of field: VggxChannelSums::channels"]
+        [::std::mem::offset_of!(VggxChannelSums, channels) - 24usize];
+    ["Offset of field: VggxChannelSums::reserved"]
+        [::std::mem::offset_of!(VggxChannelSums, reserved) - 28usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxStart {
+    pub targets: vggx_address,
+    pub activations: vggx_address,
+    pub activations_scale: VggxScale,
+    pub output: vggx_address,
+    pub output_scale: VggxScale,
+    pub images: i32,
+    pub positions: i32,
+    pub channels: i32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxStart"][::std::mem::size_of::<VggxStart>() - 72usize];
+    ["Alignment of VggxStart"][::std::mem::align_of::<VggxStart>() - 8usize];
+    ["Offset of field: VggxStart::targets"][::std::mem::offset_of!(VggxStart, targets) - 0usize];
+    ["Offset of field: VggxStart::activations"][::std::mem::offset_of!(VggxStart, activations) - 8usize];
+    ["Offset of field: VggxStart::activations_scale"]
+        [::std::mem::offset_of!(VggxStart, activations_scale) - 16usize];
+    ["Offset of field: VggxStart::output"][::std::mem::offset_of!(VggxStart, output) - 32usize];
+    ["Offset of field: VggxStart::output_scale"][::std::mem::offset_of!(VggxStart, output_scale) - 40usize];
+    ["Offset of field: VggxStart::images"][::std::mem::offset_of!(VggxStart, images) - 56usize];
+    ["Offset of field: VggxStart::positions"][::std::mem::offset_of!(VggxStart, positions) - 60usize];
+    ["Offset of field: VggxStart::channels"][::std::mem::offset_of!(VggxStart, channels) - 64usize];
+    ["Offset of field: VggxStart::reserved"][::std::mem::offset_of!(VggxStart, reserved) - 68usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxOutput {
+    pub values: vggx_address,
+    pub scale: VggxScale,
+    pub factors: vggx_address,
+    pub heat_map: vggx_address,
+    pub exponents: vggx_address,
+    pub images: i32,
+    pub positions: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxOutput"][::std::mem::size_of::<VggxOutput>() - 56usize];
+    ["Alignment of VggxOutput"][::std::mem::align_of::<VggxOutput>() - 8usize];
+    ["Offset of field: VggxOutput::values"][::std::mem::offset_of!(VggxOutput, values) - 0usize];
+    ["Offset of field: VggxOutput::scale"][::std::mem::offset_of!(VggxOutput, scale) - 8usize];
+    ["Offset of field: VggxOutput::factors"][::std::mem::offset_of!(VggxOutput, factors) - 24usize];
+    ["Offset of field: VggxOutput::heat_map"][::std::mem::offset_of!(VggxOutput, heat_map) - 32usize];
+    ["Offset of field: VggxOutput::exponents"][::std::mem::offset_of!(VggxOutput, exponents) - 40usize];
+    ["Offset of field: VggxOutput::images"][::std::mem::offset_of!(VggxOutput, images) - 48usize];
+    ["Offset of field: VggxOutput::positions"][::std::mem::offset_of!(VggxOutput, positions) - 52usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxPrepareOperator {
+    pub first: vggx_address,
+    pub second: vggx_address,
+    pub neuron_scales: vggx_address,
+    pub destination: vggx_address,
+    pub first_type: i32,
+    pub second_type: i32,
+    pub layout: i32,
+    pub shift: i32,
+    pub outputs: i32,
+    pub inputs: i32,
+    pub taps: i32,
+    pub flatten: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxPrepareOperator"][::std::mem::size_of::<VggxPrepareOperator>() - 64usize];
+    ["Alignment of VggxPrepareOperator"][::std::mem::align_of::<VggxPrepareOperator>() - 8usize];
+    ["Offset of field: VggxPrepareOperator::first"]
+        [::std::mem::offset_of!(VggxPrepareOperator, first) - 0usize];
+    ["Offset of field: VggxPrepareOperator::second"]
+        [::std::mem::offset_of!(VggxPrepareOperator, second) - 8usize];
+    ["Offset of field: VggxPrepareOperator::neuron_scales"]
+        [::std::mem::offset_of!(VggxPrepareOperator, neuron_scales) - 16usize];
+    ["Offset of field: VggxPrepareOperator::destination"]
+        [::std::mem::offset_of!(VggxPrepareOperator, destination) - 24usize];
+    ["Offset of field: VggxPrepareOperator::first_type"]
+        [::std::mem::offset_of!(VggxPrepareOperator, first_type) - 32usize];
+    ["Offset of field: VggxPrepareOperator::second_type"]
+        [::std::mem::offset_of!(VggxPrepareOperator, second_type) - 36usize];
+    ["Offset of field: VggxPrepareOperator::layout"]
+        [::std::mem::offset_of!(VggxPrepareOperator, layout) - 40usize];
+    ["Offset of field: VggxPrepareOperator::shift"]
+        [::std::mem::offset_of!(VggxPrepareOperator, shift) - 44usize];
+    ["Offset of field: VggxPrepareOperator::outputs"]
+        [::std::mem::offset_of!(VggxPrepareOperator, outputs) - 48usize];
+    ["Offset of field: VggxPrepareOperator::inputs"]
+        [::std::mem::offset_of!(VggxPrepareOperator, inputs) - 52usize];
+    ["Offset of field: VggxPrepareOperator::taps"]
+        [::std::mem::offset_of!(VggxPrepareOperator, taps) - 56usize];
+    ["Offset of field: VggxPrepareOperator::flatten"]
+        [::std::mem::offset_of!(VggxPrepareOperator, flatten) - 60usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxOperatorBound {
+    pub operator_: vggx_address,
+    pub bound: vggx_address,
+    pub rows: i32,
+    pub depth: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxOperatorBound"][::std::mem::size_of::<VggxOperatorBound>() - 24usize];
+    ["Alignment of VggxOperatorBound"][::std::mem::align_of::<VggxOperatorBound>() - 8usize];
+    ["Offset of field: VggxOperatorBound::operator_"]
+        [::std::mem::offset_of!(VggxOperatorBound, operator_) - 0usize];
+    ["Offset of field: VggxOperatorBound::bound"][::std::mem::offset_of!(VggxOperatorBound, bound) - 8usize];
+    ["Offset of field: VggxOperatorBound::rows"][::std::mem::offset_of!(VggxOperatorBound, rows) - 16usize];
+    ["Offset of field: VggxOperatorBound::depth"][::std::mem::offset_of!(VggxOperatorBound, depth) - 20usize];
+};

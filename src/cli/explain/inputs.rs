@@ -1,0 +1,77 @@
+//! The images a call names, without what must not be explained or cannot be told apart.
+
+use super::Options;
+use crate::cli::exit::Failure;
+use crate::images::InputImage;
+use crate::images::find::{find, output_collisions};
+use crate::output::path_text;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The images to explain.
+pub fn inputs(options: &Options) -> Result<Vec<InputImage>, Failure> {
+    let samples = [OsString::from("samples")];
+    let given: &[OsString] = if !options.inputs.is_empty() {
+        &options.inputs
+    } else if Path::new(&samples[0]).is_dir() {
+        &samples
+    } else {
+        let message = "no input: name images, directories or lists (there is no samples/ here)";
+        return Err(Failure::Run(message.to_owned()));
+    };
+    let mut images = find(given)?.images;
+    leave_outputs_out(&mut images, given, &options.output)?;
+    if images.is_empty() {
+        let given: Vec<String> = given.iter().map(|input| path_text(Path::new(input))).collect();
+        return Err(Failure::Run(format!(
+            "no images found in {}; name image files, or directories or lists with some",
+            given.join(", ")
+        )));
+    }
+    output_collisions(&images)?;
+    row_collisions(&images)?;
+    Ok(images)
+}
+
+/// Refuses images that would share a row of the manifest: the same file with two targets, once below a directory, or a
+/// name that is not UTF-8 and another one that looks like its text.
+fn row_collisions(images: &[InputImage]) -> Result<(), Failure> {
+    let mut names = HashSet::with_capacity(images.len());
+    match images.iter().map(input_name).find(|name| !names.insert(name.clone())) {
+        None => Ok(()),
+        Some(name) => Err(Failure::Run(format!(
+            "two inputs are both called {name}; rename one, or use two output folders"
+        ))),
+    }
+}
+
+/// Leaves out what earlier runs wrote into an output folder below a directory that is searched: `vggx explain .` writes
+/// pictures into `./explanations`, and must not explain them when it is called again.
+fn leave_outputs_out(images: &mut Vec<InputImage>, given: &[OsString], output: &Path) -> Result<(), Failure> {
+    let Ok(output_place) = output.canonicalize() else { return Ok(()) };
+    for input in given {
+        let directory = Path::new(input);
+        let Ok(place) = directory.canonicalize() else { continue };
+        if !place.is_dir() {
+            continue;
+        }
+        if place == output_place {
+            return Err(Failure::usage(format!(
+                "the output folder {} is an input as well, and the next run would explain its pictures; choose another --output",
+                path_text(output)
+            )));
+        }
+        if let Ok(below) = output_place.strip_prefix(&place) {
+            // Found files are named by their directory as it was given.
+            let outputs: PathBuf = directory.join(below);
+            images.retain(|image| !image.path.starts_with(&outputs));
+        }
+    }
+    Ok(())
+}
+
+/// What the manifest calls an input: its path, without a leading `./`, so that both ways of writing it are one input.
+pub fn input_name(input: &InputImage) -> String {
+    path_text(input.path.strip_prefix(".").unwrap_or(&input.path))
+}

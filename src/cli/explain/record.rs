@@ -1,0 +1,78 @@
+//! The options of a call as its output folder keeps them: its identity, and what `run.json` tells.
+
+use super::Options;
+use crate::explain::{Kind, Method};
+use crate::output::resume::Identity;
+use crate::output::run_record::Fingerprints;
+use crate::output::{Format, path_text};
+use crate::patterns::Patterns;
+use crate::weights::Weights;
+use serde_json::json;
+use std::path::Path;
+
+/// All that decides the outputs of an image, by option; what none of the methods and formats depends on is left out.
+pub fn identity(
+    options: &Options,
+    methods: &[Method],
+    formats: &[Format],
+    weights: &Weights,
+    target: Option<usize>,
+    fingerprints: &Fingerprints,
+) -> Identity {
+    let mut identity = preprocessing(weights);
+    let mut insert = |name: &str, value| identity.insert(name.to_owned(), value);
+    insert("weights", json!(fingerprints.weights));
+    // A label by its place: another file of labels may give it another one.
+    insert("target", json!(target.map_or_else(|| options.target.to_string(), |target| target.to_string())));
+    insert("resize", json!(options.resize));
+    insert("crop", json!(options.crop));
+    insert("precision", json!("f32"));
+    if let Some(patterns) = &fingerprints.patterns {
+        insert("patterns", json!(patterns));
+    }
+    if methods.iter().any(|method| method.needs_seed()) {
+        insert("seed", json!(options.seed));
+    }
+    let heat_maps = methods.iter().any(|method| method.kind() == Kind::Attribution);
+    if heat_maps && formats.contains(&Format::Png) {
+        insert("gamma", json!(options.gamma));
+    }
+    identity
+}
+
+/// The preprocessing by the names of its options.
+fn preprocessing(weights: &Weights) -> Identity {
+    let values = weights.network().preprocessing.to_json();
+    values.into_iter().map(|(key, value)| (key.replace('_', "-"), value)).collect()
+}
+
+/// The options as `run.json` records them: what was used, defaults included.
+pub fn recorded_options(
+    options: &Options,
+    methods: &[Method],
+    weights: &Weights,
+    patterns: Option<&Patterns>,
+) -> Identity {
+    let mut recorded = preprocessing(weights);
+    let mut insert = |name: &str, value| recorded.insert(name.to_owned(), value);
+    let inputs: Vec<String> = options.inputs.iter().map(|input| path_text(Path::new(input))).collect();
+    insert("inputs", json!(inputs));
+    insert("method", json!(methods.iter().map(Method::to_string).collect::<Vec<_>>()));
+    insert("weights", json!(path_text(weights.file().path())));
+    insert("patterns", json!(patterns.map(|patterns| path_text(patterns.file().path()))));
+    insert("target", json!(options.target.to_string()));
+    insert("labels", json!(options.labels.as_deref().map(path_text)));
+    insert("output", json!(path_text(&options.output)));
+    insert("format", json!(options.format));
+    insert("gamma", json!(options.gamma));
+    insert("resize", json!(options.resize));
+    insert("crop", json!(options.crop));
+    insert("max-pixels", json!(options.max_pixels));
+    insert("device", json!(options.network.device));
+    insert("precision", json!(options.network.precision));
+    insert("threads", json!(options.network.threads));
+    insert("batch", json!(options.batch));
+    insert("seed", json!(options.seed));
+    insert("overwrite", json!(options.overwrite));
+    recorded
+}
