@@ -3,13 +3,15 @@
 //! A backend knows tensors and operators; it knows neither images in files nor methods. All explanation methods are one
 //! backward pass that differs in its operators, its gates and where it starts.
 
+mod chain;
 pub mod cpu;
 pub mod cuda;
 mod operator;
 
-pub use operator::OperatorSource;
+pub use operator::{Factor, FactorType, Factors, OperatorSource};
 
 use crate::network::NetworkError;
+use cuda::device::DeviceError;
 use std::sync::Arc;
 
 /// What lets a signal pass a ReLU on its way back.
@@ -158,6 +160,9 @@ pub enum BackendError {
         /// MiB available.
         available: u64,
     },
+    /// The CUDA device cannot be used, or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// No such output.
     #[error("target {target} does not exist: the network has {outputs} outputs")]
     Target {
@@ -189,9 +194,15 @@ pub trait Backend: Send + Sync {
     /// Images a batch should hold when the user does not say.
     fn preferred_batch(&self) -> usize;
 
-    /// Batches worth running at a time, each on a thread of its own.
+    /// Batches worth running at a time, each on a thread of its own. While as many traces are kept, the next
+    /// [`Backend::forward`] may wait for one to be dropped.
     fn concurrent_batches(&self) -> usize {
         1
+    }
+
+    /// What the user should be told since the last call, such as that batches were made smaller.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 

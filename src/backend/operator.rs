@@ -12,4 +12,42 @@ pub trait OperatorSource: Send + Sync {
 
     /// Reads elements `start..start + row.len()` of the row of `neuron`.
     fn read(&self, layer: usize, neuron: usize, start: usize, row: &mut [f32]);
+
+    /// How a device can form the operator of `layer` itself; `None` where rows must be read. Without the gain: the
+    /// operator is the product of the factors.
+    fn factors(&self, layer: usize) -> Option<Factors<'_>> {
+        let _ = layer;
+        None
+    }
+}
+
+/// An operator as a product, element by element: `first` · `second` · the neuron's scale, in float64.
+#[derive(Clone, Copy)]
+pub struct Factors<'a> {
+    /// A tensor of the layer's shape.
+    pub first: Factor<'a>,
+    /// Another one; none stands for ones.
+    pub second: Option<Factor<'a>>,
+    /// One number a neuron; none stands for ones.
+    pub neuron_scales: Option<&'a [f64]>,
+}
+
+/// A tensor shaped like the layer's weights in the file, row-major.
+#[derive(Clone, Copy)]
+pub struct Factor<'a> {
+    /// The type of its elements.
+    pub element: FactorType,
+    /// Its elements, little-endian, at any alignment.
+    pub bytes: &'a [u8],
+}
+
+/// A number type of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactorType {
+    /// 32-bit IEEE 754.
+    F32,
+    /// 16-bit IEEE 754.
+    F16,
+    /// The upper half of a 32-bit IEEE 754 number.
+    Bf16,
 }

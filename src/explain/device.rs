@@ -3,6 +3,7 @@
 use super::operators::Operators;
 use crate::backend::BackendError;
 use crate::backend::cpu::Cpu;
+use crate::backend::cuda::{Cuda, CudaOptions};
 use crate::weights::Weights;
 use std::sync::Arc;
 
@@ -12,7 +13,29 @@ use std::sync::Arc;
 /// # Errors
 /// When the network is not one that the CPU backend runs, or threads cannot be started.
 pub fn on_cpu(weights: &Arc<Weights>, threads: usize) -> Result<Cpu, BackendError> {
-    let network = weights.network().clone();
-    let biases = (0..network.parametric().count()).map(|layer| weights.bias(layer).to_vec()).collect();
-    Cpu::new(network, Arc::new(Operators::forward(weights.clone())), biases, threads)
+    Cpu::new(
+        weights.network().clone(),
+        Arc::new(Operators::forward(weights.clone())),
+        biases(weights),
+        threads,
+    )
+}
+
+/// Prepares the forward pass of `weights` on a CUDA device. The weights are finite ([`Weights::check_finite`] was
+/// called).
+///
+/// # Errors
+/// When this build, the driver or the device cannot run it, or the device has too little memory.
+pub fn on_cuda(weights: &Arc<Weights>, options: &CudaOptions) -> Result<Cuda, BackendError> {
+    Cuda::new(
+        weights.network().clone(),
+        Arc::new(Operators::forward(weights.clone())),
+        biases(weights),
+        options,
+    )
+}
+
+/// One vector a parametric layer.
+fn biases(weights: &Weights) -> Vec<Vec<f32>> {
+    (0..weights.network().parametric().count()).map(|layer| weights.bias(layer).to_vec()).collect()
 }

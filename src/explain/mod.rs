@@ -11,7 +11,7 @@ mod method;
 mod operators;
 mod target;
 
-pub use device::on_cpu;
+pub use device::{on_cpu, on_cuda};
 pub use explainer::{ExplainError, Explained, Explainer, Explanation, Input, PrepareError};
 pub use method::{Estimator, Kind, Method, Operator, Recipe, UnknownMethod};
 pub use operators::{OperatorError, Operators};

@@ -2,9 +2,9 @@
 
 use super::direction::random_direction;
 use super::method::{Estimator, Operator};
-use crate::backend::OperatorSource;
+use crate::backend::{Factor, FactorType, Factors, OperatorSource};
 use crate::patterns::{Component, PatternError, Patterns};
-use crate::weights::Weights;
+use crate::weights::{ElementType, Tensor, Weights};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -191,6 +191,39 @@ impl OperatorSource for Operators {
             }
         });
     }
+
+    fn factors(&self, layer: usize) -> Option<Factors<'_>> {
+        let weight = factor(self.weights.weight(layer));
+        let pattern = || {
+            let component = component(self.operator)?;
+            self.patterns.as_ref()?.tensor(component, layer).map(factor)
+        };
+        let neuron_scales = Some(self.layers[layer].neuron_scales.as_slice());
+        Some(match self.operator {
+            Operator::Weight => Factors { first: weight, second: None, neuron_scales: None },
+            Operator::Direction(Estimator::Filter) => Factors { first: weight, second: None, neuron_scales },
+            Operator::WeightedDirection(Estimator::Filter) => {
+                Factors { first: weight, second: Some(weight), neuron_scales }
+            }
+            // Directions that are computed from their places.
+            Operator::Direction(Estimator::Random) | Operator::WeightedDirection(Estimator::Random) => {
+                return None;
+            }
+            Operator::Direction(_) => Factors { first: pattern()?, second: None, neuron_scales: None },
+            Operator::WeightedDirection(_) => {
+                Factors { first: weight, second: Some(pattern()?), neuron_scales: None }
+            }
+        })
+    }
+}
+
+fn factor(tensor: Tensor<'_>) -> Factor<'_> {
+    let element = match tensor.element() {
+        ElementType::F32 => FactorType::F32,
+        ElementType::F16 => FactorType::F16,
+        ElementType::Bf16 => FactorType::Bf16,
+    };
+    Factor { element, bytes: tensor.bytes() }
 }
 
 /// The exponent g with `largest` · 2^−g in [1/2, 1); 0 where there is nothing to scale.

@@ -6,11 +6,7 @@ impl Preprocessing {
     /// (u8 · pixel_scale / 255 − mean) / std, for every value of interleaved red, green, blue pixels; the result is
     /// interleaved in the network's channel order. Computed in float64 and rounded once.
     pub fn normalise(&self, pixels: &[u8]) -> Vec<f32> {
-        let tables: [[f32; 256]; 3] = std::array::from_fn(|channel| {
-            let (mean, std) = (f64::from(self.mean[channel]), f64::from(self.std[channel]));
-            let scale = f64::from(self.pixel_scale) / 255.0;
-            std::array::from_fn(|value| ((value as f64 * scale - mean) / std) as f32)
-        });
+        let tables = self.tables();
         let order = match self.channel_order {
             ChannelOrder::Rgb => [0, 1, 2],
             ChannelOrder::Bgr => [2, 1, 0],
@@ -22,6 +18,15 @@ impl Preprocessing {
             }
         }
         input
+    }
+
+    /// The network's input for every value of a pixel, for each channel in the network's order.
+    pub(crate) fn tables(&self) -> [[f32; 256]; 3] {
+        std::array::from_fn(|channel| {
+            let (mean, std) = (f64::from(self.mean[channel]), f64::from(self.std[channel]));
+            let scale = f64::from(self.pixel_scale) / 255.0;
+            std::array::from_fn(|value| ((value as f64 * scale - mean) / std) as f32)
+        })
     }
 }
 

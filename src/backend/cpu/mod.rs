@@ -17,8 +17,9 @@ mod trace;
 mod winograd;
 mod workspace;
 
+use super::chain::Chain;
 use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Pixels, Trace};
-use crate::network::{Extent, Layer, Network};
+use crate::network::{Extent, Network};
 use convolution::{ConvolutionOperator, Direction, ScaledMaps, convolve};
 use dense::DenseShape;
 use epilogue::Forward;
@@ -220,97 +221,44 @@ impl Backend for Cpu {
     }
 }
 
-/// Lays the network out as stages of convolution, ReLU and pool, then dense layers.
+/// Lays the network out, and reads the forward operators of the convolutions.
 fn plan(
     network: &Network,
     weights: &dyn OperatorSource,
     biases: Vec<Vec<f32>>,
 ) -> Result<(Vec<Stage>, Option<Classifier>), BackendError> {
-    let unsupported = |reason: &str| BackendError::Unsupported { device: "CPU", reason: reason.to_owned() };
-    check_chain(network, weights, &biases).map_err(|reason| unsupported(&reason))?;
+    let chain = Chain::new(network, weights, &biases, "CPU")?;
+    // One bias a parametric layer, as the chain has checked, in the order of the layers.
     let mut biases = biases.into_iter();
-    let mut next_bias = || biases.next().ok_or_else(|| unsupported("a parametric layer has no bias"));
-    let mut stages: Vec<Stage> = Vec::new();
-    let mut classifier: Option<Classifier> = None;
-    let mut layer = 0;
-    for part in &network.layers {
-        match part {
-            Layer::Convolution(convolution) if classifier.is_none() => {
-                let shape = (convolution.inputs, convolution.outputs);
-                stages.push(Stage {
-                    layer,
-                    name: convolution.name.clone(),
-                    inputs: convolution.inputs,
-                    outputs: convolution.outputs,
-                    pool: false,
-                    operator: ConvolutionOperator::new(weights, layer, shape, Direction::Forward),
-                    bias: next_bias()?,
-                });
-                layer += 1;
+    let mut next_bias = || biases.next().unwrap_or_default();
+    let stages = chain
+        .stages
+        .into_iter()
+        .map(|stage| {
+            let shape = (stage.inputs, stage.outputs);
+            Stage {
+                layer: stage.layer,
+                name: stage.name,
+                inputs: stage.inputs,
+                outputs: stage.outputs,
+                pool: stage.pool,
+                operator: ConvolutionOperator::new(weights, stage.layer, shape, Direction::Forward),
+                bias: next_bias(),
             }
-            Layer::MaxPool => match stages.last_mut() {
-                Some(stage) if !stage.pool && classifier.is_none() => stage.pool = true,
-                _ => return Err(unsupported("a max-pool does not follow a convolution")),
-            },
-            Layer::AdaptiveAveragePool { side } if classifier.is_none() && !stages.is_empty() => {
-                classifier = Some(Classifier { side: *side, layers: Vec::new() });
-            }
-            Layer::Dense(dense) => {
-                let Some(classifier) = &mut classifier else {
-                    return Err(unsupported("a dense layer does not follow an adaptive average pool"));
-                };
-                classifier.layers.push(DenseStage {
-                    name: dense.name.clone(),
-                    shape: DenseShape { layer, inputs: dense.inputs, outputs: dense.outputs },
-                    bias: next_bias()?,
-                    relu: dense.relu,
-                });
-                layer += 1;
-            }
-            _ => return Err(unsupported("its layers do not follow each other as in a VGG")),
-        }
-    }
-    if stages.is_empty() || classifier.as_ref().is_some_and(|classifier| classifier.layers.is_empty()) {
-        return Err(unsupported("it has no convolution, or a pool without dense layers"));
-    }
+        })
+        .collect();
+    let classifier = chain.classifier.map(|classifier| Classifier {
+        side: classifier.side,
+        layers: classifier
+            .layers
+            .into_iter()
+            .map(|layer| DenseStage {
+                name: layer.name,
+                shape: DenseShape { layer: layer.layer, inputs: layer.inputs, outputs: layer.outputs },
+                bias: next_bias(),
+                relu: layer.relu,
+            })
+            .collect(),
+    });
     Ok((stages, classifier))
-}
-
-/// Checks what the passes take for granted: every layer takes what the one before it gives, biases fit, and the forward
-/// operators have no gain.
-fn check_chain(network: &Network, weights: &dyn OperatorSource, biases: &[Vec<f32>]) -> Result<(), String> {
-    let mut channels = 3;
-    let mut parametric = 0;
-    let last = network.layers.len().saturating_sub(1);
-    for (index, layer) in network.layers.iter().enumerate() {
-        let (name, inputs, outputs) = match layer {
-            Layer::Convolution(convolution) => (&convolution.name, convolution.inputs, convolution.outputs),
-            Layer::Dense(dense) => {
-                if dense.relu == (index == last) {
-                    return Err(format!(
-                        "a ReLU must follow every dense layer but the last; see {}",
-                        dense.name
-                    ));
-                }
-                (&dense.name, dense.inputs, dense.outputs)
-            }
-            Layer::MaxPool => continue,
-            Layer::AdaptiveAveragePool { side } => {
-                channels = side.saturating_mul(*side).saturating_mul(channels);
-                continue;
-            }
-        };
-        if inputs != channels || outputs == 0 {
-            return Err(format!("layer {name} takes {inputs} inputs, but gets {channels}"));
-        }
-        if biases.get(parametric).is_none_or(|bias| bias.len() != outputs) {
-            return Err(format!("the bias of layer {name} does not have {outputs} values"));
-        }
-        if weights.gain_log2(parametric) != 0 {
-            return Err(format!("the forward operator of layer {name} has a gain"));
-        }
-        channels = outputs;
-        parametric += 1;
-    }
-    Ok(())
 }

@@ -1,5 +1,246 @@
-//! Runs a network on NVIDIA GPUs.
+//! The CUDA backend: runs a network on an NVIDIA GPU with kernels of our own.
+//!
+//! | file | does |
+//! |---|---|
+//! | `device/` | wraps the driver's API; the only place that calls it |
+//! | `operators`, `network` | bring operators, biases and the table of pixel values onto the device |
+//! | `plan`, `buffers`, `tiles` | lay a pass out for so many images of one size; no device needed |
+//! | `forward`, `backward` | write a pass down as steps: copies, and kernels with their parameters |
+//! | `program` | runs steps, or captures them once and launches them as a whole |
+//! | `arena`, `slot` | hold the memory that passes work in |
+//! | `batch`, `trace` | take pixels in, and give responses and explanations back |
+//!
+//! Every map is stored times a power of two for each image, chosen by the kernels from a bound on what they are about to
+//! store (`kernels/scale.cuh`), so nothing overflows in any precision. Results are the same bits for every batch size.
 
+mod arena;
+mod backward;
+mod batch;
+mod buffers;
 mod compiled;
 pub mod device;
+mod forward;
+mod network;
+mod operators;
+mod options;
 pub mod params;
+mod path;
+mod plan;
+mod program;
+mod slot;
+mod tiles;
+mod trace;
+
+pub use device::devices;
+pub use options::{CudaOptions, Precision};
+pub use path::{architectures, path};
+pub use trace::{CudaTrace, Decisions};
+
+use super::chain::Chain;
+use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Trace};
+use crate::network::Network;
+use device::Device;
+use network::DeviceNetwork;
+use operators::{Direction, LayerShape, Preparation, PreparedOperator};
+use plan::{Geometry, Input, Plan};
+use slot::{DevicePass, Engine, Slot, SlotPool};
+use std::sync::{Arc, Mutex, PoisonError};
+use tiles::Limits;
+
+/// Images a batch holds by default where memory allows: enough to fill the largest devices in the deepest layers.
+const PREFERRED_BATCH: usize = 64;
+/// The side of the images that the default is chosen for.
+const USUAL_SIDE: usize = 224;
+
+/// A network prepared for a CUDA device.
+pub struct Cuda {
+    engine: Engine,
+    network: Network,
+    batch: Option<usize>,
+    passes: Vec<DevicePass>,
+    prepared: Vec<(OperatorKey, Arc<PreparedOperator>)>,
+    /// Keep alive what the keys point to.
+    sources: Vec<Arc<dyn OperatorSource>>,
+    slots: SlotPool,
+    notices: Mutex<Vec<String>>,
+}
+
+/// A layer's backward operator, by where its factors lie: passes with the same operators share them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct OperatorKey {
+    layer: usize,
+    first: *const [u8],
+    second: Option<*const [u8]>,
+}
+
+// SAFETY: the pointers are compared, never read.
+unsafe impl Send for OperatorKey {}
+// SAFETY: as above.
+unsafe impl Sync for OperatorKey {}
+
+impl OperatorKey {
+    fn new(source: &dyn OperatorSource, layer: usize) -> Option<Self> {
+        let factors = source.factors(layer)?;
+        // Scales are each source's own.
+        factors.neuron_scales.is_none().then(|| OperatorKey {
+            layer,
+            first: factors.first.bytes,
+            second: factors.second.map(|second| std::ptr::from_ref(second.bytes)),
+        })
+    }
+}
+
+impl Cuda {
+    /// Prepares a network's forward pass on a device.
+    ///
+    /// `weights` must have gain 2⁰ everywhere (biases are added as they are); `biases` holds one vector a parametric
+    /// layer.
+    ///
+    /// # Errors
+    /// When there is no such device, this build has no kernels for it, its memory cannot hold the weights, or the layers
+    /// do not follow each other as in a VGG.
+    pub fn new(
+        network: Network,
+        weights: Arc<dyn OperatorSource>,
+        biases: Vec<Vec<f32>>,
+        options: &CudaOptions,
+    ) -> Result<Self, BackendError> {
+        let chain = Chain::new(&network, &*weights, &biases, "CUDA device")?;
+        let device = Device::open(options.device)?;
+        let precision = options.precision;
+        let on_device =
+            DeviceNetwork::new(&device, precision, &chain, &network.preprocessing, &*weights, &biases)?;
+        let limits = Limits {
+            multiprocessors: device.description().multiprocessors as usize,
+            shared_memory: device.description().shared_memory as usize,
+        };
+        let names = network.parametric().map(|(_, layer)| layer.name().to_owned()).collect();
+        let graphs = !options::is_set("VGGX_NO_GRAPHS");
+        let separate = options::is_set("VGGX_SEPARATE_ALLOCATIONS");
+        let engine = Engine { device, chain, network: on_device, names, precision, limits, graphs, separate };
+        let slots = count_slots(&engine, &network, options.batch)?;
+        let slots = (0..slots).map(|_| Slot::new(&engine)).collect::<Result<_, _>>()?;
+        Ok(Cuda {
+            engine,
+            network,
+            batch: options.batch,
+            passes: Vec::new(),
+            prepared: Vec::new(),
+            sources: Vec::new(),
+            slots: SlotPool::new(slots),
+            notices: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// As [`Backend::forward`], with what only this backend can tell.
+    ///
+    /// # Errors
+    /// As [`Backend::forward`].
+    pub fn forward_trace(&self, batch: &Batch) -> Result<CudaTrace<'_>, BackendError> {
+        self.network.extents(batch.height, batch.width)?;
+        batch::check_size(batch)?;
+        if batch.images == 0 {
+            return CudaTrace::run(self, None, 0, batch);
+        }
+        let mut slot = self.slots.take();
+        match slot.lay_out(&self.engine, batch::geometry(batch)) {
+            Ok(laid) => {
+                if let Some(notice) = laid.notice {
+                    self.note(notice);
+                }
+                CudaTrace::run(self, Some(slot), laid.part, batch)
+            }
+            Err(error) => {
+                self.slots.give_back(slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes something for the user, once.
+    fn note(&self, notice: String) {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notices.contains(&notice) {
+            notices.push(notice);
+        }
+    }
+
+    /// Prepares the backward operator of a layer, or finds it.
+    fn backward_operator(
+        &mut self,
+        preparation: &mut Preparation,
+        source: &dyn OperatorSource,
+        shape: &LayerShape,
+    ) -> Result<Arc<PreparedOperator>, BackendError> {
+        let key = OperatorKey::new(source, shape.layer);
+        if let Some((_, operator)) = self.prepared.iter().find(|(known, _)| Some(*known) == key) {
+            return Ok(operator.clone());
+        }
+        let operator = Arc::new(preparation.operator(source, shape, Direction::Backward)?);
+        if let Some(key) = key {
+            self.prepared.push((key, operator.clone()));
+        }
+        Ok(operator)
+    }
+}
+
+/// Bytes that a batch of images of the usual size takes.
+fn batch_bytes(engine: &Engine, network: &Network, images: usize) -> u64 {
+    let mut side = USUAL_SIDE;
+    while network.extents(side, side).is_err() && side < 1 << 20 {
+        side *= 2;
+    }
+    let geometry = Geometry { images, height: side, width: side, input: Input::Rgb8 };
+    Plan::new(&engine.chain, geometry, engine.precision, engine.limits).bytes() as u64
+}
+
+/// Two slots, so that the copies of one overlap the computation of the other, where memory allows with room for the
+/// operators of passes.
+fn count_slots(engine: &Engine, network: &Network, batch: Option<usize>) -> Result<usize, BackendError> {
+    let needed = batch_bytes(engine, network, batch.unwrap_or(PREFERRED_BATCH));
+    let free = engine.device.free_memory()?;
+    Ok(if needed.saturating_mul(2) <= free / 2 { 2 } else { 1 })
+}
+
+impl Backend for Cuda {
+    fn description(&self) -> String {
+        let description = self.engine.device.description();
+        format!("cuda:{}, {description}, {}", description.index, self.engine.precision.suffix())
+    }
+
+    fn prepare(&mut self, pass: &Pass) -> Result<PassId, BackendError> {
+        let mut preparation = Preparation::new(&self.engine.device, self.engine.precision)?;
+        // Before its addresses become keys.
+        self.sources.push(pass.operators.clone());
+        let operators = LayerShape::all(&self.engine.chain)
+            .iter()
+            .map(|shape| self.backward_operator(&mut preparation, &*pass.operators, shape))
+            .collect::<Result<_, _>>()?;
+        self.passes.push(DevicePass { operators, gate: pass.gate, start: pass.start });
+        Ok(PassId(self.passes.len() - 1))
+    }
+
+    fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
+        Ok(Box::new(self.forward_trace(batch)?))
+    }
+
+    fn preferred_batch(&self) -> usize {
+        if let Some(batch) = self.batch {
+            return batch.max(1);
+        }
+        let Ok(free) = self.engine.device.free_memory() else { return 1 };
+        let usable = (free + self.slots.bytes() as u64) / 8 * 7 / self.slots.count().max(1) as u64;
+        let fits = |&images: &usize| batch_bytes(&self.engine, &self.network, images) <= usable;
+        std::iter::successors(Some(PREFERRED_BATCH), |&images| (images > 1).then_some(images / 2))
+            .find(fits)
+            .unwrap_or(1)
+    }
+
+    fn concurrent_batches(&self) -> usize {
+        self.slots.count()
+    }
+
+    fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

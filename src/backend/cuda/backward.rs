@@ -1,0 +1,286 @@
+//! The steps of a backward pass.
+
+use super::buffers::Addresses;
+use super::forward::{OperandSide, Steps, stage_shape};
+use super::operators::PreparedOperator;
+use super::params::{
+    VGGX_BELOW_NOTHING, VGGX_BELOW_POOL, VGGX_BELOW_RECTIFIER, VGGX_GATE_MASK, VGGX_GATE_SIGN,
+    VggxAveragePool, VggxBelow, VggxConvolutionBackward, VggxOutput, VggxScale, VggxSignalImage, VggxStart,
+    VggxUnpool,
+};
+use super::plan::{ClassifierPlan, Plan, per_image, signal_image_size};
+use super::program::Step;
+use crate::backend::{Gate, Start};
+use std::sync::Arc;
+
+/// A signal on the device.
+#[derive(Clone, Copy)]
+struct Signal {
+    address: u64,
+    scale: VggxScale,
+}
+
+/// All steps of a backward pass with these operators, one a parametric layer; `names` are the layers'.
+pub(super) fn backward(
+    plan: &Plan,
+    at: &Addresses,
+    operators: &[Arc<PreparedOperator>],
+    (gate, start): (Gate, Start),
+    names: &[String],
+) -> Vec<Step> {
+    let mut steps = Steps::new(plan, at);
+    let request = at.of(plan.request.buffer);
+    steps.push(Step::Upload { address: request, offset: 0, bytes: plan.request.bytes });
+    steps.clear_largest(plan.backward_scales);
+    let mut pass = Pass { steps, operators, gate, names };
+    let signal = pass.start(start);
+    let signal = match &plan.classifier {
+        Some(classifier) => {
+            let signal = pass.through_dense_layers(classifier, signal);
+            pass.into_map(classifier, signal)
+        }
+        None => pass.unpool(signal),
+    };
+    let signal = pass.through_stages(signal);
+    // A classifier's response is one number an image: it joins at the end.
+    let joins = plan.classifier.is_some() && start == Start::Response;
+    pass.to_pixels(signal, if joins { request + plan.request.factors as u64 } else { 0 });
+    pass.steps.finish()
+}
+
+/// Whether the signal must start with the response's sign: it decides what a gate by sign lets pass. Activations are
+/// never negative.
+pub(super) fn starts_with_signs(has_classifier: bool, gate: Gate, start: Start) -> bool {
+    has_classifier && start == Start::Response && gate.by_sign()
+}
+
+struct Pass<'a> {
+    steps: Steps<'a>,
+    operators: &'a [Arc<PreparedOperator>],
+    gate: Gate,
+    names: &'a [String],
+}
+
+impl Pass<'_> {
+    fn signal_scale(&self, map: usize) -> VggxScale {
+        self.steps.scale(self.steps.plan.backward_scales, map)
+    }
+
+    fn gate_bits(&self) -> i32 {
+        let mask = if self.gate.by_mask() { VGGX_GATE_MASK } else { 0 };
+        let sign = if self.gate.by_sign() { VGGX_GATE_SIGN } else { 0 };
+        mask | sign
+    }
+
+    fn start(&mut self, start: Start) -> Signal {
+        let (plan, at) = (self.steps.plan, self.steps.at);
+        let request = at.of(plan.request.buffer);
+        let last = plan.last_stage();
+        let (positions, channels) = match &plan.classifier {
+            Some(classifier) => (1, classifier.layers[classifier.layers.len() - 1].outputs),
+            None => (last.stored_height * last.stored_width, last.outputs),
+        };
+        let (activations, activations_scale) =
+            if starts_with_signs(plan.classifier.is_some(), self.gate, start) {
+                let scale = VggxScale {
+                    largest: request + plan.request.signs_largest as u64,
+                    exponent: request + plan.request.signs_exponent as u64,
+                };
+                (request + plan.request.signs as u64, scale)
+            } else if plan.classifier.is_none() && start == Start::Response {
+                let scale = self.steps.scale(plan.forward_scales, Plan::stage_scale(plan.stages.len() - 1));
+                (at.of(last.output), scale)
+            } else {
+                (0, VggxScale::default())
+            };
+        let signal = Signal { address: at.of(plan.start), scale: self.signal_scale(0) };
+        let parameters = VggxStart {
+            targets: request + plan.request.targets as u64,
+            activations,
+            activations_scale,
+            output: signal.address,
+            output_scale: signal.scale,
+            images: self.steps.images(),
+            positions: positions as i32,
+            channels: channels as i32,
+            reserved: 0,
+        };
+        let size = per_image(positions * channels, 2048, plan.geometry.images);
+        let shape = format!("{} images, {positions} positions, {channels} channels", plan.geometry.images);
+        self.steps.launch(self.steps.kernel("start"), size, shape, parameters);
+        signal
+    }
+
+    /// From the target's logit back to the input of the first dense layer.
+    fn through_dense_layers(&mut self, classifier: &ClassifierPlan, mut signal: Signal) -> Signal {
+        let (plan, at, images) = (self.steps.plan, self.steps.at, self.steps.images());
+        for (index, layer) in classifier.layers.iter().enumerate().rev() {
+            let place = plan.stages.len() + index;
+            let operand = OperandSide {
+                input: signal.address,
+                input_scale: signal.scale,
+                operator: &self.operators[place],
+                height: 1,
+                width: 1,
+                channels: layer.outputs,
+                outputs: layer.inputs,
+                taps: 1,
+                stages: layer.backward.stages,
+            };
+            signal = Signal {
+                address: at.of(layer.signal),
+                scale: self.signal_scale(Plan::dense_signal_scale(index)),
+            };
+            let mask = index.checked_sub(1).and_then(|below| classifier.layers[below].mask);
+            let below = VggxBelow {
+                gate: self.gate_bits(),
+                below: if mask.is_some() { VGGX_BELOW_RECTIFIER } else { VGGX_BELOW_NOTHING },
+                mask: mask.map_or(0, |mask| at.of(mask)),
+                output: signal.address,
+                output_scale: signal.scale,
+                ..VggxBelow::default()
+            };
+            let parameters = VggxConvolutionBackward { operand: operand.parameters(images), below };
+            let kernel = format!("convolution_backward_{}", layer.backward.suffix(plan.precision));
+            let name = &self.names[place];
+            let shape =
+                format!("{name}, {images} images, {} outputs, {} inputs", layer.outputs, layer.inputs);
+            self.steps.launch(kernel, layer.backward.size, shape, parameters);
+        }
+        signal
+    }
+
+    /// From the first dense layer's input to the last stage's convolution.
+    fn into_map(&mut self, classifier: &ClassifierPlan, signal: Signal) -> Signal {
+        if classifier.pooled.is_none() {
+            return self.unpool(signal);
+        }
+        let plan = self.steps.plan;
+        let last = plan.last_stage();
+        let (below, below_signal) = self.below(plan.stages.len() - 1);
+        let parameters = VggxAveragePool {
+            input: signal.address,
+            input_scale: signal.scale,
+            bound: classifier.backward_bound,
+            images: self.steps.images(),
+            height: last.stored_height as i32,
+            width: last.stored_width as i32,
+            channels: last.outputs as i32,
+            side: classifier.side as i32,
+            output: 0,
+            below,
+        };
+        let values = last.stored_height * last.stored_width * last.outputs;
+        let size = per_image(values, 2048, plan.geometry.images);
+        let shape = stage_shape(plan, last, "the map before the dense layers");
+        self.steps.launch(self.steps.kernel("average_pool_backward"), size, shape, parameters);
+        below_signal
+    }
+
+    /// Gates and unpools a signal that has the extents of the final map.
+    fn unpool(&mut self, signal: Signal) -> Signal {
+        let plan = self.steps.plan;
+        let last = plan.last_stage();
+        let (below, below_signal) = self.below(plan.stages.len() - 1);
+        let parameters = VggxUnpool {
+            input: signal.address,
+            input_scale: signal.scale,
+            images: self.steps.images(),
+            height: last.stored_height as i32,
+            width: last.stored_width as i32,
+            channels: last.outputs as i32,
+            below,
+        };
+        let values = last.stored_height * last.stored_width * last.outputs;
+        let size = per_image(values, 2048, plan.geometry.images);
+        let shape = stage_shape(plan, last, "the final map");
+        self.steps.launch(self.steps.kernel("unpool"), size, shape, parameters);
+        below_signal
+    }
+
+    /// How a signal that arrives at a stage's stored map passes its pool and ReLU, and the signal that it becomes.
+    fn below(&self, index: usize) -> (VggxBelow, Signal) {
+        let (plan, at) = (self.steps.plan, self.steps.at);
+        let stage = &plan.stages[index];
+        let signal =
+            Signal { address: at.of(stage.signal), scale: self.signal_scale(plan.stage_signal_scale(index)) };
+        let below = VggxBelow {
+            gate: self.gate_bits(),
+            below: if stage.pool { VGGX_BELOW_POOL } else { VGGX_BELOW_RECTIFIER },
+            mask: at.of(stage.mask),
+            argmax: stage.argmax.map_or(0, |argmax| at.of(argmax)),
+            unpooled_height: stage.height as i32,
+            unpooled_width: stage.width as i32,
+            output: signal.address,
+            output_scale: signal.scale,
+        };
+        (below, signal)
+    }
+
+    /// From the last stage's convolution to the first one's.
+    fn through_stages(&mut self, mut signal: Signal) -> Signal {
+        let plan = self.steps.plan;
+        for (index, stage) in plan.stages.iter().enumerate().skip(1).rev() {
+            let operand = OperandSide {
+                input: signal.address,
+                input_scale: signal.scale,
+                operator: &self.operators[index],
+                height: stage.height,
+                width: stage.width,
+                channels: stage.outputs,
+                outputs: stage.inputs,
+                taps: 9,
+                stages: stage.backward.stages,
+            };
+            let (below, below_signal) = self.below(index - 1);
+            let parameters =
+                VggxConvolutionBackward { operand: operand.parameters(self.steps.images()), below };
+            let kernel = format!("convolution_backward_{}", stage.backward.suffix(plan.precision));
+            let shape = stage_shape(plan, stage, &self.names[index]);
+            self.steps.launch(kernel, stage.backward.size, shape, parameters);
+            signal = below_signal;
+        }
+        signal
+    }
+
+    /// Through the first convolution, and out.
+    fn to_pixels(&mut self, signal: Signal, factors: u64) {
+        let (plan, at) = (self.steps.plan, self.steps.at);
+        let geometry = plan.geometry;
+        let operator = &self.operators[0];
+        let scale = self.signal_scale(plan.values_scale());
+        let (values, exponents) = (at.of(plan.values), at.of(plan.exponents));
+        let parameters = VggxSignalImage {
+            input: signal.address,
+            input_scale: signal.scale,
+            operator_: operator.address(),
+            operator_bound: operator.bound,
+            operator_gain: operator.gain,
+            images: self.steps.images(),
+            height: geometry.height as i32,
+            width: geometry.width as i32,
+            channels: plan.stages[0].outputs as i32,
+            output: values,
+            output_scale: scale,
+        };
+        let shape = stage_shape(plan, &plan.stages[0], &self.names[0]);
+        let size = signal_image_size(geometry, plan.precision);
+        self.steps.launch(self.steps.kernel("signal_image"), size, shape.clone(), parameters);
+        let positions = geometry.height * geometry.width;
+        let parameters = VggxOutput {
+            values,
+            scale,
+            factors,
+            heat_map: 0,
+            exponents,
+            images: self.steps.images(),
+            positions: positions as i32,
+        };
+        let size = per_image(3 * positions, 1024, geometry.images);
+        self.steps.launch("output_planes".to_owned(), size, shape, parameters);
+        let bytes = plan.buffers.bytes(plan.values);
+        self.steps.push(Step::Download { address: values, offset: 0, bytes });
+        let (offset, bytes) = (plan.exponents_offset(plan.values), plan.buffers.bytes(plan.exponents));
+        self.steps.push(Step::Download { address: exponents, offset, bytes });
+    }
+}

@@ -1,0 +1,294 @@
+//! The steps of a forward pass.
+
+use super::buffers::Addresses;
+use super::network::DeviceNetwork;
+use super::operators::PreparedOperator;
+use super::params::{
+    VGGX_LINEAR, VGGX_RECTIFY, VGGX_RECTIFY_POOL, VggxAveragePool, VggxChannelSums, VggxConvolutionForward,
+    VggxInterleave, VggxNormalise, VggxOperand, VggxScale,
+};
+use super::plan::{ClassifierPlan, Input, Plan, Scales, StagePlan, per_image, per_value};
+use super::program::{Parameters, Step};
+
+/// Steps that are put together for a plan at its addresses.
+pub(super) struct Steps<'a> {
+    pub plan: &'a Plan,
+    pub at: &'a Addresses,
+    list: Vec<Step>,
+}
+
+impl<'a> Steps<'a> {
+    pub fn new(plan: &'a Plan, at: &'a Addresses) -> Self {
+        Steps { plan, at, list: Vec::new() }
+    }
+
+    pub fn push(&mut self, step: Step) {
+        self.list.push(step);
+    }
+
+    pub fn launch(
+        &mut self,
+        kernel: String,
+        size: super::device::LaunchSize,
+        shape: String,
+        parameters: impl Into<Parameters>,
+    ) {
+        self.list.push(Step::Launch { kernel, size, parameters: parameters.into(), shape });
+    }
+
+    /// A kernel's name for the plan's elements.
+    pub fn kernel(&self, name: &str) -> String {
+        format!("{name}_{}", self.plan.precision.suffix())
+    }
+
+    pub fn scale(&self, scales: Scales, map: usize) -> VggxScale {
+        let offset = (map * self.plan.geometry.images * size_of::<u32>()) as u64;
+        VggxScale {
+            largest: self.at.of(scales.largest) + offset,
+            exponent: self.at.of(scales.exponent) + offset,
+        }
+    }
+
+    /// Sets every largest magnitude of a pass to zero: kernels only raise them.
+    pub fn clear_largest(&mut self, scales: Scales) {
+        let bytes = self.plan.buffers.bytes(scales.largest);
+        self.push(Step::Clear { address: self.at.of(scales.largest), bytes });
+    }
+
+    pub fn images(&self) -> i32 {
+        self.plan.geometry.images as i32
+    }
+
+    /// The steps, as one program.
+    pub fn finish(self) -> Vec<Step> {
+        self.list
+    }
+}
+
+/// What a layer's operator is applied to.
+pub(super) struct OperandSide<'a> {
+    pub input: u64,
+    pub input_scale: VggxScale,
+    pub operator: &'a PreparedOperator,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub outputs: usize,
+    pub taps: i32,
+    pub stages: usize,
+}
+
+impl OperandSide<'_> {
+    pub fn parameters(&self, images: i32) -> VggxOperand {
+        VggxOperand {
+            input: self.input,
+            input_scale: self.input_scale,
+            operator_: self.operator.address(),
+            operator_bound: self.operator.bound,
+            operator_gain: self.operator.gain,
+            images,
+            height: self.height as i32,
+            width: self.width as i32,
+            channels: self.channels as i32,
+            outputs: self.outputs as i32,
+            taps: self.taps,
+            stages: self.stages as i32,
+            reserved: 0,
+        }
+    }
+}
+
+/// All steps of a forward pass; `names` are the parametric layers'.
+pub(super) fn forward(plan: &Plan, at: &Addresses, network: &DeviceNetwork, names: &[String]) -> Vec<Step> {
+    let mut steps = Steps::new(plan, at);
+    let mut map = input(&mut steps, network);
+    for (index, stage) in plan.stages.iter().enumerate() {
+        convolution(&mut steps, index, stage, map, network, &names[index]);
+        map = at.of(stage.output);
+    }
+    let responses_scale = match &plan.classifier {
+        Some(classifier) => {
+            let names = &names[plan.stages.len()..];
+            dense_layers(&mut steps, classifier, map, network, names)
+        }
+        None => sums(&mut steps, map),
+    };
+    let responses = plan.responses();
+    steps.push(Step::Download { address: at.of(responses), offset: 0, bytes: plan.buffers.bytes(responses) });
+    steps.push(Step::Download {
+        address: responses_scale.exponent,
+        offset: plan.exponents_offset(responses),
+        bytes: plan.geometry.images * size_of::<i32>(),
+    });
+    steps.finish()
+}
+
+/// From pixels or planes to the network's input; returns its address.
+fn input(steps: &mut Steps, network: &DeviceNetwork) -> u64 {
+    let plan = steps.plan;
+    let geometry = plan.geometry;
+    let (pixels, output) = (steps.at.of(plan.pixels), steps.at.of(plan.input));
+    let bytes = plan.buffers.bytes(plan.pixels);
+    steps.push(Step::Upload { address: pixels, offset: 0, bytes });
+    steps.clear_largest(plan.forward_scales);
+    let scale = steps.scale(plan.forward_scales, 0);
+    let positions = geometry.height * geometry.width;
+    let shape = format!("{} images of {}×{}", geometry.images, geometry.height, geometry.width);
+    let images = steps.images();
+    match geometry.input {
+        Input::Rgb8 => {
+            let parameters = VggxNormalise {
+                pixels,
+                table: network.pixels.address(),
+                output,
+                output_scale: scale,
+                largest: network.pixels.largest,
+                exponent: network.pixels.exponent,
+                images,
+                positions: positions as i32,
+                reversed: i32::from(network.pixels.reversed),
+                reserved: 0,
+            };
+            let size = per_value(geometry.images * positions, 1024, 256);
+            steps.launch(steps.kernel("normalise"), size, shape, parameters);
+        }
+        Input::Normalised => {
+            let bytes = geometry.images * size_of::<u32>();
+            let offset = plan.input_scales_offset();
+            steps.push(Step::Upload { address: scale.largest, offset, bytes });
+            steps.push(Step::Upload { address: scale.exponent, offset: offset + bytes, bytes });
+            let parameters = VggxInterleave { planes: pixels, output, images, positions: positions as i32 };
+            let size = per_value(geometry.images * positions, 256, 256);
+            steps.launch(steps.kernel("interleave"), size, shape, parameters);
+        }
+    }
+    output
+}
+
+fn convolution(
+    steps: &mut Steps,
+    index: usize,
+    stage: &StagePlan,
+    input: u64,
+    network: &DeviceNetwork,
+    name: &str,
+) {
+    let (plan, at) = (steps.plan, steps.at);
+    // The image's scale is at 0, the first stage's at 1.
+    let operand = OperandSide {
+        input,
+        input_scale: steps.scale(plan.forward_scales, index),
+        operator: &network.operators[index],
+        height: stage.height,
+        width: stage.width,
+        channels: stage.inputs,
+        outputs: stage.outputs,
+        taps: 9,
+        stages: stage.forward.stages,
+    };
+    let parameters = VggxConvolutionForward {
+        operand: operand.parameters(steps.images()),
+        bias: network.biases[index].address(),
+        bias_bound: network.biases[index].bound,
+        epilogue: if stage.pool { VGGX_RECTIFY_POOL } else { VGGX_RECTIFY },
+        output: at.of(stage.output),
+        output_scale: steps.scale(plan.forward_scales, Plan::stage_scale(index)),
+        mask: at.of(stage.mask),
+        argmax: stage.argmax.map_or(0, |argmax| at.of(argmax)),
+    };
+    let kernel = if index == 0 {
+        steps.kernel("convolution_image")
+    } else {
+        format!("convolution_forward_{}", stage.forward.suffix(plan.precision))
+    };
+    steps.launch(kernel, stage.forward.size, stage_shape(plan, stage, name), parameters);
+}
+
+/// What a convolution works on, for messages.
+pub(super) fn stage_shape(plan: &Plan, stage: &StagePlan, name: &str) -> String {
+    let images = plan.geometry.images;
+    let StagePlan { height, width, inputs, outputs, .. } = stage;
+    format!("{name}, {images} images of {height}×{width}, {inputs} and {outputs} channels")
+}
+
+/// Averages, then applies the dense layers; returns the logits' scale.
+fn dense_layers(
+    steps: &mut Steps,
+    classifier: &ClassifierPlan,
+    map: u64,
+    network: &DeviceNetwork,
+    names: &[String],
+) -> VggxScale {
+    let (plan, at, images) = (steps.plan, steps.at, steps.images());
+    let last = plan.last_stage();
+    let mut input = map;
+    let mut scale = steps.scale(plan.forward_scales, Plan::stage_scale(plan.stages.len() - 1));
+    if let Some(pooled) = classifier.pooled {
+        let parameters = VggxAveragePool {
+            input,
+            input_scale: scale,
+            images,
+            height: last.stored_height as i32,
+            width: last.stored_width as i32,
+            channels: last.outputs as i32,
+            side: classifier.side as i32,
+            output: at.of(pooled),
+            ..VggxAveragePool::default()
+        };
+        let size = per_image(classifier.layers[0].inputs, 2048, plan.geometry.images);
+        let shape = stage_shape(plan, last, "the map before the dense layers");
+        steps.launch(steps.kernel("average_pool"), size, shape, parameters);
+        // Averages keep the map's scale.
+        input = at.of(pooled);
+    }
+    for (index, (layer, name)) in classifier.layers.iter().zip(names).enumerate() {
+        let place = plan.stages.len() + index;
+        let output_scale = steps.scale(plan.forward_scales, plan.dense_scale(index));
+        let operand = OperandSide {
+            input,
+            input_scale: scale,
+            operator: &network.operators[place],
+            height: 1,
+            width: 1,
+            channels: layer.inputs,
+            outputs: layer.outputs,
+            taps: 1,
+            stages: layer.forward.stages,
+        };
+        let parameters = VggxConvolutionForward {
+            operand: operand.parameters(images),
+            bias: network.biases[place].address(),
+            bias_bound: network.biases[place].bound,
+            epilogue: if layer.mask.is_some() { VGGX_RECTIFY } else { VGGX_LINEAR },
+            output: at.of(layer.output),
+            output_scale,
+            mask: layer.mask.map_or(0, |mask| at.of(mask)),
+            argmax: 0,
+        };
+        let kernel = format!("convolution_forward_{}", layer.forward.suffix(plan.precision));
+        let shape = format!("{name}, {images} images, {} inputs, {} outputs", layer.inputs, layer.outputs);
+        steps.launch(kernel, layer.forward.size, shape, parameters);
+        (input, scale) = (at.of(layer.output), output_scale);
+    }
+    scale
+}
+
+/// A headless network's responses; returns the final map's scale.
+fn sums(steps: &mut Steps, map: u64) -> VggxScale {
+    let plan = steps.plan;
+    let last = plan.last_stage();
+    if let Some(sums) = plan.sums {
+        let parameters = VggxChannelSums {
+            input: map,
+            output: steps.at.of(sums),
+            images: steps.images(),
+            positions: (last.stored_height * last.stored_width) as i32,
+            channels: last.outputs as i32,
+            reserved: 0,
+        };
+        let size = per_value(plan.geometry.images * last.outputs, 128, 128);
+        let shape = stage_shape(plan, last, "the final map");
+        steps.launch(steps.kernel("channel_sums"), size, shape, parameters);
+    }
+    steps.scale(plan.forward_scales, Plan::stage_scale(plan.stages.len() - 1))
+}

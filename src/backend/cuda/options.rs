@@ -1,0 +1,66 @@
+//! What can be chosen about the CUDA engine.
+
+/// The type that activations, signals and operators are stored in. Sums are always in float32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32-bit floats, without tensor cores.
+    F32,
+    /// float16.
+    F16,
+    /// bfloat16: three digits less than float16.
+    Bf16,
+}
+
+impl Precision {
+    /// What the names of kernels end with.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// Bytes of one stored element.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Precision::F32 => 4,
+            Precision::F16 | Precision::Bf16 => 2,
+        }
+    }
+
+    /// A number rounded as a kernel stores it.
+    pub(super) fn round(self, value: f32) -> f32 {
+        match self {
+            Precision::F32 => value,
+            Precision::F16 => half::f16::from_f32(value).to_f32(),
+            Precision::Bf16 => half::bf16::from_f32(value).to_f32(),
+        }
+    }
+}
+
+/// Options of [`Cuda::new`](super::Cuda::new).
+///
+/// Two environment variables help to find defects: `VGGX_NO_GRAPHS=1` launches kernels one by one and waits for each, so
+/// that a failing one is named, and `VGGX_SEPARATE_ALLOCATIONS=1` allocates every buffer apart, so that sanitizers
+/// see where one ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CudaOptions {
+    /// Number of the device.
+    pub device: usize,
+    /// How numbers are stored.
+    pub precision: Precision,
+    /// Images a batch should hold; chosen from the device's memory without it.
+    pub batch: Option<usize>,
+}
+
+impl Default for CudaOptions {
+    fn default() -> Self {
+        CudaOptions { device: 0, precision: Precision::F16, batch: None }
+    }
+}
+
+/// Whether an environment variable is set to 1.
+pub(super) fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
+}

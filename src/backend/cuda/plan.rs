@@ -1,0 +1,397 @@
+//! What a pass over so many images of one size consists of: the extents of all maps, the buffers they lie in, and the
+//! variant of the convolution for each layer. Knows no addresses.
+
+use super::buffers::{Buffer, Buffers, Room};
+use super::device::LaunchSize;
+use super::options::Precision;
+use super::params::{VGGX_CHANNELS, VGGX_IMAGE_DEPTH};
+use super::tiles::{Limits, TALL, Variant};
+use crate::backend::chain::{Chain, Classifier};
+
+/// What the pixels come as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    Rgb8,
+    Normalised,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// Images that are run at a time; those that a batch lacks are filled up.
+    pub images: usize,
+    pub height: usize,
+    pub width: usize,
+    pub input: Input,
+}
+
+/// Powers of two and largest magnitudes of several maps: two arrays \[maps, images\] of 32-bit numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Scales {
+    pub largest: Buffer,
+    pub exponent: Buffer,
+}
+
+/// A stage's extents and buffers.
+pub(super) struct StagePlan {
+    /// Extents of the convolution's input, and of its output before the pool.
+    pub height: usize,
+    pub width: usize,
+    /// Extents of what is stored: after the pool.
+    pub stored_height: usize,
+    pub stored_width: usize,
+    /// Padded channels; 3 for the image.
+    pub inputs: usize,
+    pub outputs: usize,
+    pub pool: bool,
+    /// Forward: the stored map.
+    pub output: Buffer,
+    pub mask: Buffer,
+    pub argmax: Option<Buffer>,
+    /// Backward: the gated signal at the convolution's output, unpooled.
+    pub signal: Buffer,
+    pub forward: Variant,
+    /// Towards the stage below; the first stage has kernels of its own.
+    pub backward: Variant,
+}
+
+/// A dense layer's buffers.
+pub(super) struct DensePlan {
+    /// Padded.
+    pub inputs: usize,
+    pub outputs: usize,
+    /// Forward: activations, or the logits in float32.
+    pub output: Buffer,
+    /// None for the logits.
+    pub mask: Option<Buffer>,
+    /// Backward: the signal at the layer's input.
+    pub signal: Buffer,
+    pub forward: Variant,
+    pub backward: Variant,
+}
+
+/// The dense layers' extents and buffers.
+pub(super) struct ClassifierPlan {
+    pub side: usize,
+    /// The averaged map; none where the map has `side` × `side` positions already.
+    pub pooled: Option<Buffer>,
+    /// At least the sum of what one position of the map gets of the windows it belongs to, each an average.
+    pub backward_bound: f32,
+    pub layers: Vec<DensePlan>,
+}
+
+/// What the host gives to a backward pass, one after another in one buffer, and what it gets back.
+pub(super) struct Request {
+    pub buffer: Buffer,
+    /// int32 \[images\], at the beginning.
+    pub targets: usize,
+    /// float \[images\].
+    pub factors: usize,
+    /// Elements \[images, padded outputs\] with a sign at the target, its largest and its exponents; classifiers only.
+    pub signs: usize,
+    pub signs_largest: usize,
+    pub signs_exponent: usize,
+    pub bytes: usize,
+}
+
+/// A plan.
+pub(super) struct Plan {
+    pub geometry: Geometry,
+    pub precision: Precision,
+    pub buffers: Buffers,
+    /// Bytes or planes, as the host has them.
+    pub pixels: Buffer,
+    /// Elements \[images, height, width, 3\].
+    pub input: Buffer,
+    pub forward_scales: Scales,
+    pub backward_scales: Scales,
+    pub stages: Vec<StagePlan>,
+    pub classifier: Option<ClassifierPlan>,
+    /// A headless network's responses, double \[images, channels\].
+    pub sums: Option<Buffer>,
+    pub request: Request,
+    /// What a backward pass starts with: \[images, outputs\] or, headless, a map.
+    pub start: Buffer,
+    /// float \[images, 3, height, width\].
+    pub values: Buffer,
+    /// int32 \[images\].
+    pub exponents: Buffer,
+}
+
+/// Channels or neurons with their padding.
+pub(super) fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(VGGX_CHANNELS as usize)
+}
+
+fn product(factors: &[usize]) -> usize {
+    factors.iter().fold(1usize, |product, &factor| product.saturating_mul(factor))
+}
+
+impl Plan {
+    /// Every map has at least one position, as [`Network::extents`](crate::network::Network::extents) checks.
+    pub fn new(chain: &Chain, geometry: Geometry, precision: Precision, limits: Limits) -> Self {
+        let Geometry { images, height, width, input } = geometry;
+        let element = precision.bytes();
+        let mut buffers = Buffers::default();
+        let pixel = match input {
+            Input::Rgb8 => 1,
+            Input::Normalised => size_of::<f32>(),
+        };
+        let positions = product(&[images, height, width]);
+        let pixels = buffers.add(Room::Even, product(&[positions, 3, pixel]));
+        let input = buffers.add(Room::Odd, product(&[positions, 3, element]));
+        let dense_layers = chain.classifier.as_ref().map_or(0, |classifier| classifier.layers.len());
+        let maps = 1 + chain.stages.len() + dense_layers;
+        let scales = |buffers: &mut Buffers, room, maps| {
+            let bytes = product(&[maps, images, size_of::<u32>()]);
+            Scales { largest: buffers.add(room, bytes), exponent: buffers.add(room, bytes) }
+        };
+        let forward_scales = scales(&mut buffers, Room::Kept, maps);
+        // The start and the image have one each, too.
+        let backward_scales = scales(&mut buffers, Room::Pass, maps + 1);
+
+        let mut stages: Vec<StagePlan> = Vec::new();
+        let (mut h, mut w, mut inputs) = (height, width, 3);
+        for (index, stage) in chain.stages.iter().enumerate() {
+            let is_last = index + 1 == chain.stages.len();
+            let outputs = padded(stage.outputs);
+            let (stored_height, stored_width) = if stage.pool { (h / 2, w / 2) } else { (h, w) };
+            let stored = product(&[images, stored_height, stored_width]);
+            let words = product(&[stored, outputs / VGGX_CHANNELS as usize, 4]);
+            let room = if index % 2 == 0 { Room::Even } else { Room::Odd };
+            // With a pool, whole windows.
+            let rows = if stage.pool {
+                product(&[images, h.div_ceil(2), w.div_ceil(2), 4])
+            } else {
+                product(&[images, h, w])
+            };
+            let forward = if index == 0 {
+                let size = TALL.size(precision, 0, rows, outputs);
+                Variant { tile: TALL, stages: 0, size }
+            } else {
+                Variant::choose(precision, rows, outputs, 9 * inputs, limits)
+            };
+            let rows = product(&[images, h, w]);
+            let backward = Variant::choose(precision, rows, inputs, 9 * outputs, limits);
+            stages.push(StagePlan {
+                height: h,
+                width: w,
+                stored_height,
+                stored_width,
+                inputs,
+                outputs,
+                pool: stage.pool,
+                // A backward pass may start from the last map's activations.
+                output: buffers
+                    .add(if is_last { Room::Kept } else { room }, product(&[stored, outputs, element])),
+                mask: buffers.add(Room::Kept, product(&[words, size_of::<u16>()])),
+                argmax: stage.pool.then(|| buffers.add(Room::Kept, product(&[words, size_of::<u32>()]))),
+                signal: buffers.add(room, product(&[images, h, w, outputs, element])),
+                forward,
+                backward,
+            });
+            (h, w, inputs) = (stored_height, stored_width, outputs);
+        }
+        // The first stage's signal is in the even room.
+        let values = buffers.add(Room::Odd, product(&[positions, 3, size_of::<f32>()]));
+        let exponents = buffers.add(Room::Pass, product(&[images, size_of::<i32>()]));
+
+        let classifier = chain.classifier.as_ref().map(|classifier| {
+            ClassifierPlan::new(classifier, images, (h, w, inputs), precision, limits, &mut buffers)
+        });
+        let (start, sums, outputs) = match &classifier {
+            Some(classifier) => {
+                let outputs = classifier.layers[classifier.layers.len() - 1].outputs;
+                (buffers.add(Room::Pass, product(&[images, outputs, element])), None, outputs)
+            }
+            None => {
+                let map = buffers.add(Room::Pass, product(&[images, h, w, inputs, element]));
+                let sums = buffers.add(Room::Pass, product(&[images, inputs, size_of::<f64>()]));
+                (map, Some(sums), 0)
+            }
+        };
+        let request = Request::new(images, outputs, element, &mut buffers);
+        Plan {
+            geometry,
+            precision,
+            buffers,
+            pixels,
+            input,
+            forward_scales,
+            backward_scales,
+            stages,
+            classifier,
+            sums,
+            request,
+            start,
+            values,
+            exponents,
+        }
+    }
+
+    /// Bytes of device memory.
+    pub fn bytes(&self) -> usize {
+        let sum = |sizes: Vec<usize>| sizes.into_iter().fold(0usize, usize::saturating_add);
+        sum(self.buffers.work(false)).saturating_add(sum(self.buffers.kept()))
+    }
+
+    pub fn last_stage(&self) -> &StagePlan {
+        &self.stages[self.stages.len() - 1]
+    }
+
+    fn dense_layers(&self) -> usize {
+        self.classifier.as_ref().map_or(0, |classifier| classifier.layers.len())
+    }
+
+    /// Place in the forward scales of a stage's output; the image is at 0.
+    pub fn stage_scale(stage: usize) -> usize {
+        1 + stage
+    }
+
+    /// Place in the forward scales of a dense layer's output.
+    pub fn dense_scale(&self, layer: usize) -> usize {
+        1 + self.stages.len() + layer
+    }
+
+    /// Place in the backward scales of the signal at a dense layer's input; the start is at 0.
+    pub fn dense_signal_scale(layer: usize) -> usize {
+        1 + layer
+    }
+
+    /// Place in the backward scales of the signal at a stage's output.
+    pub fn stage_signal_scale(&self, stage: usize) -> usize {
+        1 + self.dense_layers() + stage
+    }
+
+    /// Place in the backward scales of the image.
+    pub fn values_scale(&self) -> usize {
+        1 + self.dense_layers() + self.stages.len()
+    }
+
+    /// Bytes that the host sends: the pixels, the image's largest and exponents when it made them, a request.
+    pub fn upload_bytes(&self) -> usize {
+        let scales = product(&[2, self.geometry.images, size_of::<u32>()]);
+        self.input_scales_offset().saturating_add(scales).max(self.request.bytes)
+    }
+
+    /// Where the image's largest, then its exponents, lie behind the pixels that the host sends.
+    pub fn input_scales_offset(&self) -> usize {
+        self.buffers.bytes(self.pixels).next_multiple_of(16)
+    }
+
+    /// Bytes that come back: responses or explanations, then their exponents.
+    pub fn download_bytes(&self) -> usize {
+        let exponents = product(&[self.geometry.images, size_of::<i32>()]);
+        self.buffers
+            .bytes(self.values)
+            .max(self.buffers.bytes(self.responses()))
+            .next_multiple_of(16)
+            .saturating_add(exponents)
+    }
+
+    /// Where exponents lie behind what comes back from a buffer.
+    pub fn exponents_offset(&self, buffer: Buffer) -> usize {
+        self.buffers.bytes(buffer).next_multiple_of(16)
+    }
+
+    /// Logits or sums.
+    pub fn responses(&self) -> Buffer {
+        match (&self.classifier, self.sums) {
+            (Some(classifier), _) => classifier.layers[classifier.layers.len() - 1].output,
+            (None, Some(sums)) => sums,
+            (None, None) => self.last_stage().output,
+        }
+    }
+}
+
+impl ClassifierPlan {
+    fn new(
+        classifier: &Classifier,
+        images: usize,
+        (height, width, channels): (usize, usize, usize),
+        precision: Precision,
+        limits: Limits,
+        buffers: &mut Buffers,
+    ) -> Self {
+        let (side, element) = (classifier.side, precision.bytes());
+        let is_identity = height == side && width == side;
+        let mut inputs = product(&[side, side, channels]);
+        let pooled = (!is_identity).then(|| buffers.add(Room::Pass, product(&[images, inputs, element])));
+        let mut layers = Vec::new();
+        for layer in &classifier.layers {
+            let outputs = padded(layer.outputs);
+            let stored = if layer.relu { element } else { size_of::<f32>() };
+            let words = product(&[images, outputs / VGGX_CHANNELS as usize, 4]);
+            layers.push(DensePlan {
+                inputs,
+                outputs,
+                output: buffers.add(Room::Pass, product(&[images, outputs, stored])),
+                mask: layer.relu.then(|| buffers.add(Room::Kept, product(&[words, size_of::<u16>()]))),
+                signal: buffers.add(Room::Pass, product(&[images, inputs, element])),
+                forward: Variant::choose(precision, images, outputs, inputs, limits),
+                backward: Variant::choose(precision, images, inputs, outputs, limits),
+            });
+            inputs = outputs;
+        }
+        let shares = largest_share(height, side) * largest_share(width, side);
+        // Rounded up.
+        let backward_bound = (shares * (1.0 + 1e-6)) as f32;
+        ClassifierPlan { side, pooled, backward_bound, layers }
+    }
+}
+
+/// The largest sum, over the windows that one of `extent` positions belongs to, of 1 / the window's length, along one
+/// axis of torch's adaptive average pool to `side` windows.
+fn largest_share(extent: usize, side: usize) -> f64 {
+    let window = |cell: usize| (cell * extent / side, ((cell + 1) * extent).div_ceil(side));
+    let share = |position: usize| -> f64 {
+        (0..side)
+            .map(window)
+            .filter(|&(begin, end)| begin <= position && position < end)
+            .map(|(begin, end)| 1.0 / (end - begin) as f64)
+            .sum()
+    };
+    (0..extent).map(share).fold(0.0, f64::max)
+}
+
+impl Request {
+    fn new(images: usize, outputs: usize, element: usize, buffers: &mut Buffers) -> Self {
+        let list = product(&[images, size_of::<u32>()]);
+        // Kernels read the signs 16 bytes at a time.
+        let signs = list.saturating_mul(2).next_multiple_of(16);
+        let signs_largest = signs.saturating_add(product(&[images, outputs, element]));
+        let signs_exponent = signs_largest.saturating_add(list);
+        let bytes = if outputs > 0 { signs_exponent.saturating_add(list) } else { list.saturating_mul(2) };
+        let buffer = buffers.add(Room::Pass, bytes);
+        Request { buffer, targets: 0, factors: list, signs, signs_largest, signs_exponent, bytes }
+    }
+}
+
+/// The kernels count rows in 32 bits; images are an extent of the grid, which ends at 65535.
+pub(super) fn most_images(height: usize, width: usize) -> usize {
+    let rows = product(&[height.next_multiple_of(2), width.next_multiple_of(2)]);
+    ((1usize << 30) / rows.max(1)).min(65535)
+}
+
+/// The size of a kernel with one thread for `per_thread` of `count` values of each image.
+pub(super) fn per_image(count: usize, per_block: usize, images: usize) -> LaunchSize {
+    LaunchSize { grid: [count.div_ceil(per_block) as u32, images as u32, 1], threads: 256, shared: 0 }
+}
+
+/// The size of a kernel with one thread a value.
+pub(super) fn per_value(count: usize, per_block: usize, threads: u32) -> LaunchSize {
+    LaunchSize { grid: [count.div_ceil(per_block) as u32, 1, 1], threads, shared: 0 }
+}
+
+/// The size of `signal_image`: 8×32 pixels a block, with their halo and 64 channels of the operator in shared memory.
+pub(super) fn signal_image_size(geometry: Geometry, precision: Precision) -> LaunchSize {
+    let Geometry { images, height, width, .. } = geometry;
+    let shared = 10 * 34 * 64 * precision.bytes() + 9 * 64 * 16;
+    LaunchSize {
+        grid: [width.div_ceil(32) as u32, height.div_ceil(8) as u32, images as u32],
+        threads: 256,
+        shared: shared as u32,
+    }
+}
+
+const _: () = assert!(VGGX_IMAGE_DEPTH >= 27, "the image's operator holds 9 taps of 3 channels");

@@ -1,0 +1,160 @@
+//! A pass as a list of steps: copies and kernels with all their parameters. It runs step by step, or is captured once
+//! and launched as a whole.
+
+use super::device::{Device, DeviceError, Graph, Kernel, LaunchSize, PinnedMemory, Stream};
+use super::params::{
+    VggxAveragePool, VggxChannelSums, VggxConvolutionBackward, VggxConvolutionForward, VggxInterleave,
+    VggxNormalise, VggxOutput, VggxSignalImage, VggxStart, VggxUnpool,
+};
+
+/// Memory of the host that passes copy from and to. Their addresses are in the captured graphs.
+pub(super) struct Pinned {
+    pub upload: PinnedMemory,
+    pub download: PinnedMemory,
+}
+
+/// One step.
+pub(super) enum Step {
+    /// Copies to the device, from an offset of [`Pinned::upload`].
+    Upload { address: u64, offset: usize, bytes: usize },
+    /// Copies from the device, to an offset of [`Pinned::download`].
+    Download { address: u64, offset: usize, bytes: usize },
+    /// Sets bytes to zero.
+    Clear { address: u64, bytes: usize },
+    /// Runs a kernel.
+    Launch { kernel: String, size: LaunchSize, parameters: Parameters, shape: String },
+}
+
+macro_rules! parameters {
+    ($($variant:ident($structure:ty)),* $(,)?) => {
+        /// What a kernel takes.
+        pub(super) enum Parameters {
+            $($variant($structure)),*
+        }
+
+        $(
+            impl From<$structure> for Parameters {
+                fn from(structure: $structure) -> Self {
+                    Parameters::$variant(structure)
+                }
+            }
+        )*
+
+        impl Parameters {
+            /// # Safety
+            /// As [`Stream::launch`].
+            unsafe fn launch(
+                &self,
+                stream: &Stream,
+                kernel: &Kernel,
+                size: LaunchSize,
+            ) -> Result<(), DeviceError> {
+                match self {
+                    // SAFETY: the caller's.
+                    $(Parameters::$variant(structure) => unsafe { stream.launch(kernel, size, structure) }),*
+                }
+            }
+        }
+    };
+}
+
+parameters! {
+    Normalise(VggxNormalise),
+    Interleave(VggxInterleave),
+    Forward(VggxConvolutionForward),
+    Backward(VggxConvolutionBackward),
+    AveragePool(VggxAveragePool),
+    Unpool(VggxUnpool),
+    ChannelSums(VggxChannelSums),
+    Start(VggxStart),
+    SignalImage(VggxSignalImage),
+    Output(VggxOutput),
+}
+
+/// Steps with their kernels.
+pub(super) struct Program {
+    /// What it is, for messages: "the forward pass on 64 images of 224×224".
+    what: String,
+    steps: Vec<(Step, Option<Kernel>)>,
+    graph: Option<Graph>,
+}
+
+impl Program {
+    pub fn new(device: &Device, what: String, steps: Vec<Step>) -> Result<Self, DeviceError> {
+        let steps = steps
+            .into_iter()
+            .map(|step| {
+                let kernel = match &step {
+                    Step::Launch { kernel, .. } => Some(device.kernel(kernel)?),
+                    _ => None,
+                };
+                Ok((step, kernel))
+            })
+            .collect::<Result<_, DeviceError>>()?;
+        Ok(Program { what, steps, graph: None })
+    }
+
+    /// Runs it and waits until it is done. With `graphs`, all at once; without, kernel by kernel, so that one that fails
+    /// is named.
+    ///
+    /// # Safety
+    /// Every address in the steps is of device memory that is there and large enough; the memory given is the same at
+    /// every call.
+    pub unsafe fn run(
+        &mut self,
+        stream: &Stream,
+        pinned: &mut Pinned,
+        graphs: bool,
+    ) -> Result<(), DeviceError> {
+        if !graphs {
+            // SAFETY: the caller's.
+            unsafe { self.start(stream, pinned, true) }?;
+            return stream.synchronise();
+        }
+        if self.graph.is_none() {
+            // SAFETY: the caller's.
+            self.graph = Some(stream.capture(|| unsafe { self.start(stream, pinned, false) })?);
+        }
+        if let Some(graph) = &self.graph {
+            let kernels = || {
+                let first = self.steps.iter().filter_map(|(_, kernel)| Some(kernel.as_ref()?.name())).next();
+                format!("one of {}, from {} on", self.what, first.unwrap_or("none"))
+            };
+            let shape = || "VGGX_NO_GRAPHS=1 tells which and on what".to_owned();
+            // SAFETY: the caller's.
+            unsafe { graph.launch(stream) }
+                .and_then(|()| stream.synchronise())
+                .map_err(|error| error.in_kernel(&kernels(), shape))?;
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`Program::run`].
+    unsafe fn start(&self, stream: &Stream, pinned: &mut Pinned, wait: bool) -> Result<(), DeviceError> {
+        for (step, kernel) in &self.steps {
+            // SAFETY: the caller's for the device; the pinned memory is checked, and stays untouched until `run` has
+            // waited.
+            unsafe {
+                match step {
+                    &Step::Upload { address, offset, bytes } => {
+                        stream.start_upload(address, pinned.upload.slice(offset, bytes))?;
+                    }
+                    &Step::Download { address, offset, bytes } => {
+                        stream.start_download(pinned.download.slice_mut(offset, bytes), address)?;
+                    }
+                    &Step::Clear { address, bytes } => stream.start_fill(address, 0, bytes)?,
+                    Step::Launch { size, parameters, shape, .. } => {
+                        let Some(kernel) = kernel else { continue };
+                        let mut started = parameters.launch(stream, kernel, *size);
+                        if wait {
+                            started = started.and_then(|()| stream.synchronise());
+                        }
+                        started.map_err(|error| error.in_kernel(kernel.name(), || shape.clone()))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
