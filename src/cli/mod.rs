@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each thin over the library.
 
 mod completions;
+mod device;
 mod exit;
 mod explain;
 mod info;
