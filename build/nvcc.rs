@@ -49,7 +49,8 @@ pub fn find() -> Result<Found, String> {
     let mut reason = "no nvcc was found".to_owned();
     for candidate in candidates() {
         if let Some(path) = candidate() {
-            let nvcc = Nvcc::at(path)?;
+            let nvcc =
+                Nvcc::at(path).map_err(|error| format!("{error}\nVGGX_CUDA=off builds without it."))?;
             if nvcc.release >= OLDEST_RELEASE {
                 return Ok(Found::Nvcc(nvcc));
             }

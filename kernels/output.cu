@@ -16,7 +16,7 @@ __device__ __forceinline__ OutputPower output_power(unsigned largest) {
     if (largest >= 0x00800000u && largest < 0x7f800000u) {
         power = 126 - int(largest >> 23);
     } else if (largest > 0 && largest < 0x00800000u) {
-        power = 126 + __clz(int(largest)) - 8 + 1;
+        power = 117 + __clz(int(largest)); // the bits count in units of 2^-149
     }
     return {power, power_of_two(power / 2), power_of_two(power - power / 2)};
 }

@@ -13,17 +13,19 @@ use std::process::{Command, Output, Stdio};
 const README: &str = include_str!("../README.md");
 
 /// Lines that this test cannot run, with what they need instead; each must be in the README as it is here.
-const NOT_RUN: [(&str, &str); 6] = [
+const NOT_RUN: [(&str, &str); 8] = [
     // This very test is a part of it.
     ("scripts/test", "scripts/test"),
     // They compile.
     ("cargo install --path .", "Cargo.toml"),
+    ("cargo build --release", "Cargo.toml"),
     ("cargo build --release --example time_forward", "examples/time_forward.rs"),
     (
         "cargo run --release --example contact_sheet -- samples docs/pictures/samples.png",
         "examples/contact_sheet.rs",
     ),
     // They install and need Python packages.
+    ("scripts/install-nvcc", "scripts/install-nvcc"),
     (
         "python3 -m venv venv && venv/bin/pip install -r benches/peers/requirements.txt",
         "benches/peers/requirements.txt",

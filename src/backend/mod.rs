@@ -7,6 +7,7 @@ mod chain;
 pub mod cpu;
 pub mod cuda;
 mod operator;
+pub mod profile;
 
 pub use operator::{Factor, FactorType, Factors, OperatorSource};
 
@@ -177,6 +178,11 @@ pub enum BackendError {
 pub trait Backend: Send + Sync {
     /// The device in words, for `run.json` and `vggx info`.
     fn description(&self) -> String;
+
+    /// Times the parts of the passes one by one; `None` where that is not possible.
+    fn profiler(&self) -> Option<&dyn profile::Profiler> {
+        None
+    }
 
     /// Reads the operators of a pass and lays them out for the device.
     ///

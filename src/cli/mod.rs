@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each thin over the library.
 
+mod bench;
 mod completions;
 mod device;
 mod exit;
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Explain images: signals and heat maps of what made the network respond
     Explain(Box<explain::Options>),
+    /// Time the network: layer by layer and end to end, beside what the device could do
+    Bench(Box<bench::Options>),
     /// Show this build and its devices, or what a weight or pattern file holds
     Info(info::Options),
     /// Print shell completions
@@ -35,6 +38,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Explain(options) => explain::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Info(options) => info::run(&options),
         Command::Completions(options) => completions::run::<Cli>(&options),
     };

@@ -1,5 +1,6 @@
 //! The command itself, as its users and their scripts meet it.
 
+mod bench;
 mod images;
 mod info;
 mod outputs;

@@ -107,6 +107,15 @@ impl ConvolutionOperator {
         };
         ConvolutionOperator { inputs, outputs, gain_log2: source.gain_log2(layer), layout }
     }
+
+    /// The algorithm that runs it, in a word.
+    pub fn algorithm(&self) -> &'static str {
+        match self.layout {
+            Layout::Winograd { .. } | Layout::WinogradDeep { .. } => "winograd",
+            Layout::Im2col { .. } => "im2col",
+            Layout::Col2im { .. } => "col2im",
+        }
+    }
 }
 
 /// Reads an operator as `[input][tap][output]`; backward operators are rotated by 180° and transposed.

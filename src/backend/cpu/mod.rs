@@ -8,8 +8,10 @@ mod convolution;
 mod dense;
 mod epilogue;
 mod gemm;
+mod laps;
 mod memory;
 mod pooling;
+mod profile;
 mod repeats;
 mod simd;
 mod tiles;
@@ -17,12 +19,14 @@ mod trace;
 mod winograd;
 mod workspace;
 
+use super::profile::{Part, Profiler};
 use super::chain::Chain;
 use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Pixels, Trace};
 use crate::network::{Extent, Network};
 use convolution::{ConvolutionOperator, Direction, ScaledMaps, convolve};
 use dense::DenseShape;
 use epilogue::Forward;
+use laps::Laps;
 use simd::is_finite;
 use std::sync::Arc;
 use tiles::{Maps, largest_per_image, tile_rows};
@@ -165,13 +169,14 @@ impl Cpu {
         }
     }
 
-    fn run_forward<'a>(&'a self, batch: &Batch) -> Result<CpuTrace<'a>, BackendError> {
+    fn run_forward<'a>(&'a self, batch: &Batch, laps: &mut Laps) -> Result<CpuTrace<'a>, BackendError> {
         self.check_memory(batch)?;
         let mut maps = Maps { images: batch.images, height: batch.height, width: batch.width, channels: 3 };
         let mut values = self.workspace.take(maps.len());
         values.copy_from_slice(&self.normalise(batch)?);
         let scales = vec![1.0; batch.images];
         let mut trace = CpuTrace::new(self, maps);
+        laps.end(Part::Step { name: "normalise", bytes: (maps.len() * (1 + size_of::<f32>())) as u64 });
         for stage in &self.stages {
             let output = maps.with_channels(stage.outputs);
             let epilogue = Forward { maps: output, bias: &stage.bias, pool: stage.pool };
@@ -189,8 +194,9 @@ impl Cpu {
             drop(rows);
             trace.codes.push(codes);
             (values, maps) = (result, stored);
+            laps.end(Part::Layer(stage.layer));
         }
-        trace.finish(maps, &values);
+        trace.finish(maps, &values, laps);
         Ok(trace)
     }
 }
@@ -213,11 +219,15 @@ impl Backend for Cpu {
     }
 
     fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
-        Ok(Box::new(self.threads.install(|| self.run_forward(batch))?))
+        Ok(Box::new(self.threads.install(|| self.run_forward(batch, &mut Laps::off()))?))
     }
 
     fn preferred_batch(&self) -> usize {
         PREFERRED_BATCH
+    }
+
+    fn profiler(&self) -> Option<&dyn Profiler> {
+        Some(self)
     }
 }
 

@@ -3,10 +3,12 @@
 use super::convolution::{ScaledMaps, convolve};
 use super::dense;
 use super::epilogue::{self, Backward, Below};
+use super::laps::Laps;
 use super::pooling::{average_and_flatten, unflatten_and_spread};
 use super::simd::{exponent, is_finite, magnitude_bits, power_of_two};
 use super::tiles::{Maps, largest_per_image, tile_rows};
 use super::{Cpu, PreparedPass, Stage};
+use crate::backend::profile::Part;
 use crate::backend::{BackendError, PassId, Relevance, Start, Trace};
 
 /// What a forward pass leaves behind: bits for the gates, and the final map.
@@ -48,7 +50,7 @@ impl<'a> CpuTrace<'a> {
     }
 
     /// Runs the classifier, or sums the final map of a headless network.
-    pub(super) fn finish(&mut self, maps: Maps, values: &[f32]) {
+    pub(super) fn finish(&mut self, maps: Maps, values: &[f32], laps: &mut Laps) {
         self.final_maps = maps;
         self.final_values = values.to_vec();
         let images = maps.images;
@@ -66,6 +68,7 @@ impl<'a> CpuTrace<'a> {
                     self.fail(image, &self.cpu.stages[self.cpu.stages.len() - 1].name);
                 }
             }
+            laps.end(step("responses", values.len() + self.responses.len()));
             return;
         };
         let flat_len = maps.channels * classifier.side * classifier.side;
@@ -73,6 +76,7 @@ impl<'a> CpuTrace<'a> {
         for (map, flat) in values.chunks_exact(maps.image_len()).zip(x.chunks_exact_mut(flat_len)) {
             average_and_flatten(map, maps, classifier.side, flat);
         }
+        laps.end(step("average pool", values.len() + x.len()));
         for layer in &classifier.layers {
             x = dense::forward(&*self.cpu.forward_source, layer.shape, &layer.bias, &x, images);
             for (image, z) in x.chunks_exact(layer.shape.outputs).enumerate() {
@@ -85,14 +89,16 @@ impl<'a> CpuTrace<'a> {
                 x.iter_mut().for_each(|z| *z = z.max(0.0));
             }
             self.outputs = layer.shape.outputs;
+            laps.end(Part::Layer(layer.shape.layer));
         }
         self.responses = x;
     }
 
-    fn run_backward(
+    pub(super) fn run_backward(
         &self,
         prepared: &PreparedPass,
         targets: &[usize],
+        laps: &mut Laps,
     ) -> Vec<Result<Relevance, BackendError>> {
         let images = self.input.images;
         if images == 0 {
@@ -101,13 +107,13 @@ impl<'a> CpuTrace<'a> {
         let mut signal =
             Signal { exponents: vec![0; images], scales: vec![1.0; images], failures: vec![None; images] };
         let map = match &self.cpu.classifier {
-            Some(_) => self.through_classifier(prepared, targets, &mut signal),
+            Some(_) => self.through_classifier(prepared, targets, &mut signal, laps),
             None => self.start_of_map(prepared.pass.start, targets),
         };
         signal.rescale(&largest_of(&map, images), &self.last_stage().name);
-        let input = self.through_stages(prepared, &map, &mut signal);
+        let input = self.through_stages(prepared, &map, &mut signal, laps);
         let plane = self.input.height * self.input.width;
-        (0..images)
+        let results = (0..images)
             .map(|image| {
                 if let Some(layer) = &signal.failures[image] {
                     return Err(BackendError::SignalOverflow { layer: layer.clone() });
@@ -121,7 +127,9 @@ impl<'a> CpuTrace<'a> {
                 }
                 Ok(Relevance { values, scale_log2: signal.exponents[image] })
             })
-            .collect()
+            .collect();
+        laps.end(step("output", 2 * input.len()));
+        results
     }
 
     fn last_stage(&self) -> &Stage {
@@ -152,6 +160,7 @@ impl<'a> CpuTrace<'a> {
         prepared: &PreparedPass,
         targets: &[usize],
         signal: &mut Signal,
+        laps: &mut Laps,
     ) -> Vec<f32> {
         let images = self.input.images;
         let Some(classifier) = &self.cpu.classifier else { return Vec::new() };
@@ -164,6 +173,7 @@ impl<'a> CpuTrace<'a> {
             };
         }
         let (source, gate) = (&*prepared.pass.operators, prepared.pass.gate);
+        laps.end(step("start", r.len()));
         for (index, layer) in classifier.layers.iter().enumerate().rev() {
             signal.rescale_in_place(&mut r, images, &layer.name);
             r = dense::backward(source, layer.shape, &r, images);
@@ -174,6 +184,7 @@ impl<'a> CpuTrace<'a> {
                     *r = if passes { *r } else { 0.0 };
                 }
             }
+            laps.end(Part::Layer(layer.shape.layer));
         }
         signal.rescale_in_place(&mut r, images, &classifier.layers[0].name);
         let flat_len = r.len() / images;
@@ -181,11 +192,18 @@ impl<'a> CpuTrace<'a> {
         for (flat, map) in r.chunks_exact(flat_len).zip(map.chunks_exact_mut(self.final_maps.image_len())) {
             unflatten_and_spread(flat, self.final_maps, classifier.side, map);
         }
+        laps.end(step("average pool", r.len() + map.len()));
         map
     }
 
     /// From the final map through all stages to the input, channels last.
-    fn through_stages(&self, prepared: &PreparedPass, map: &[f32], signal: &mut Signal) -> Vec<f32> {
+    fn through_stages(
+        &self,
+        prepared: &PreparedPass,
+        map: &[f32],
+        signal: &mut Signal,
+        laps: &mut Laps,
+    ) -> Vec<f32> {
         let (stages, workspace) = (&self.cpu.stages, &self.cpu.workspace);
         let gate = prepared.pass.gate;
         // Input maps of every stage.
@@ -209,6 +227,10 @@ impl<'a> CpuTrace<'a> {
         let mut rows = tile_rows(self.final_maps, &entry, &mut values, &mut []);
         epilogue::apply(&entry, self.final_maps, map, &mut rows);
         drop(rows);
+        laps.end(step(
+            if self.cpu.classifier.is_some() { "unpool" } else { "start" },
+            map.len() + values.len(),
+        ));
         for (index, stage) in stages.iter().enumerate().rev() {
             let epilogue = Backward { maps: inputs[index], below: below(index.checked_sub(1)), gate };
             let stored = epilogue.stored();
@@ -222,6 +244,7 @@ impl<'a> CpuTrace<'a> {
             signal.add_gain(operator.gain_log2);
             signal.rescale(&largest, &stage.name);
             (values, maps) = (result, stored);
+            laps.end(Part::Layer(stage.layer));
         }
         // The last factors found no reader: multiplied in here, exactly.
         let mut values = values.to_vec();
@@ -247,7 +270,7 @@ impl Trace for CpuTrace<'_> {
         let valid: Vec<usize> =
             targets.iter().map(|&target| if target < self.outputs { target } else { 0 }).collect();
         let prepared = &self.cpu.passes[pass.0];
-        let mut results = self.cpu.threads.install(|| self.run_backward(prepared, &valid));
+        let mut results = self.cpu.threads.install(|| self.run_backward(prepared, &valid, &mut Laps::off()));
         for (image, &target) in targets.iter().enumerate() {
             if let Some(failure) = self.failure(image) {
                 results[image] = Err(failure);
@@ -295,6 +318,11 @@ impl Signal {
             *scale = 1.0;
         }
     }
+}
+
+/// Work between the layers that reads and writes so many float32 values.
+fn step(name: &'static str, values: usize) -> Part {
+    Part::Step { name, bytes: (values * size_of::<f32>()) as u64 }
 }
 
 /// Largest magnitude of each image.

@@ -1,0 +1,21 @@
+//! What tests of kernels share.
+
+mod below;
+mod bits;
+mod device;
+mod element;
+mod judge;
+mod random;
+mod scale;
+
+pub use below::{Below, Kind, Maps, below_cases};
+pub use device::{Buffer, gpu};
+pub use element::{Element, power_of_two};
+pub use judge::Judged;
+pub use random::Random;
+pub use scale::expected_exponent;
+
+/// Smallest multiple of 64 that holds `channels`.
+pub fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(64)
+}
