@@ -19,8 +19,8 @@ mod trace;
 mod winograd;
 mod workspace;
 
-use super::profile::{Part, Profiler};
 use super::chain::Chain;
+use super::profile::{Part, Profiler};
 use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Pixels, Trace};
 use crate::network::{Extent, Network};
 use convolution::{ConvolutionOperator, Direction, ScaledMaps, convolve};
