@@ -232,11 +232,9 @@ static inline void not_ready(Warp &warp, unsigned &ready_warps, unsigned lane) {
     }
 }
 
-void Block::meet_in_collective(Collective operation, unsigned mask, void *operands) {
-    BlockThread &self = running_thread();
-    Warp &warp = *self.warp;
-    const unsigned bit = 1u << self.lane;
-    if (!(mask & bit)) {
+// What makes a collective impossible, once for all its lanes.
+void Block::check_collective(const Warp &warp, Collective operation, unsigned mask, unsigned lane) {
+    if (!(mask >> lane & 1)) {
         fail(719, format("called %s with mask 0x%08x, in which it is not", name(operation), mask));
     }
     if (mask & ~warp.existing) {
@@ -246,32 +244,49 @@ void Block::meet_in_collective(Collective operation, unsigned mask, void *operan
     if (mask & warp.exited) {
         fail(719, format("called %s with mask 0x%08x, but lanes 0x%08x have exited", name(operation), mask, mask & warp.exited));
     }
-    self.operation = operation;
-    self.mask = mask;
-    self.operands = operands;
     // Whoever waits already and shares a lane must wait for the same.
-    if (const unsigned others = warp.in_collective) {
-        const BlockThread &other = *warp.lanes[__builtin_ctz(others)];
-        if ((other.mask & mask) != 0 && (other.operation != operation || other.mask != mask)) {
-            fail(719, format("called %s with mask 0x%08x, but lane %u waits in %s with mask 0x%08x", name(operation), mask,
-                             other.lane, name(other.operation), other.mask));
+    for (unsigned rest = warp.in_collective; rest; rest &= rest - 1) {
+        const unsigned other = unsigned(__builtin_ctz(rest));
+        if ((warp.mask[other] & mask) != 0 && (warp.operation[other] != operation || warp.mask[other] != mask)) {
+            fail(719, format("called %s with mask 0x%08x, but lane %u waits in %s with mask 0x%08x", name(operation), mask, other,
+                             name(warp.operation[other]), warp.mask[other]));
         }
     }
-    warp.in_collective |= bit;
-    not_ready(warp, ready_warps, self.lane);
+}
+
+__attribute__((always_inline)) inline void Block::meet_in_collective(Collective operation, unsigned mask, void *operands) {
+    BlockThread &self = running_thread();
+    Warp &warp = *self.warp;
+    const unsigned lane = self.lane;
+    // All that wait have been compared with each other, so one that agrees stands for them, if all lanes take part.
+    const unsigned others = warp.in_collective, first = unsigned(__builtin_ctz(others | 0x80000000u));
+    if (mask != everybody || (others == 0 ? (warp.existing & ~warp.exited) != everybody
+                                          : warp.operation[first] != operation || warp.mask[first] != mask)) {
+        check_collective(warp, operation, mask, lane);
+    }
+    warp.operation[lane] = operation;
+    warp.mask[lane] = mask;
+    warp.operands[lane] = operands;
+    warp.in_collective = others | 1u << lane;
+    warp.ready &= ~(1u << warp.position_of[lane]);
     if ((warp.in_collective & mask) == mask) {
-        for (unsigned rest = mask; mask != everybody && rest; rest &= rest - 1) {
-            const BlockThread &other = *warp.lanes[__builtin_ctz(rest)];
-            if (other.operation != operation || other.mask != mask) {
-                fail(719, format("called %s with mask 0x%08x, but lane %u waits in %s with mask 0x%08x", name(operation), mask,
-                                 other.lane, name(other.operation), other.mask));
-            }
-        }
         perform(warp, operation, mask);
         warp.in_collective &= ~mask;
         make_ready(warp, mask);
     }
-    take_turns();
+    if (shuffled || warp.ready == 0) {
+        if (warp.ready == 0) {
+            ready_warps &= ~(1u << warp.position);
+        }
+        take_turns();
+        return;
+    }
+    // No other warp can have become ready in the meantime.
+    BlockThread *next = warp.lanes[warp.lane_at[__builtin_ctz(warp.ready)]];
+    running = next;
+    if (next != &self) {
+        switch_fiber(self.fiber, next->fiber);
+    }
 }
 
 void Block::release_barrier() {
@@ -341,7 +356,7 @@ void Block::stuck() {
             const unsigned bit = 1u << thread.lane;
             state = thread.warp->exited & bit          ? "exited"
                     : thread.warp->at_barrier & bit    ? "at __syncthreads"
-                    : thread.warp->in_collective & bit ? format("in %s, mask 0x%08x", name(thread.operation), thread.mask)
+                    : thread.warp->in_collective & bit ? format("in %s, mask 0x%08x", name(thread.warp->operation[thread.lane]), thread.warp->mask[thread.lane])
                                                        : "ready";
         }
         if (number > 0 && state != previous) {

@@ -28,10 +28,6 @@ struct BlockThread : Thread {
     Block *block;
     Warp *warp;
     unsigned lane;
-    // What it waits in, if its warp says that it is in a collective.
-    Collective operation;
-    unsigned mask;
-    void *operands;
     // Started copies, oldest first, and after how many of them each committed group ends; how many of both are done.
     std::vector<Copy> copies;
     std::vector<std::size_t> groups;
@@ -48,6 +44,10 @@ struct Warp {
     unsigned exited;
     unsigned position; // of the warp among warps
     unsigned char lane_at[32], position_of[32];
+    // What lanes in a collective wait for.
+    Collective operation[32];
+    unsigned mask[32];
+    void *operands[32];
 };
 
 // Where SharedMemory::take put an object in the arena.
@@ -87,6 +87,7 @@ class Block {
     void prepare(Index block);
     void order_turns();
     void make_ready(Warp &warp, unsigned lanes);
+    void check_collective(const Warp &warp, Collective operation, unsigned mask, unsigned lane);
     void release_barrier();
     void take_turns();
     BlockThread *next();

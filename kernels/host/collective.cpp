@@ -24,7 +24,7 @@ namespace {
 typedef float Row __attribute__((vector_size(32))); // eight columns
 
 template <class Operands> Operands &posted(const Warp &warp, unsigned lane) {
-    return *static_cast<Operands *>(warp.lanes[lane]->operands);
+    return *static_cast<Operands *>(warp.operands[lane]);
 }
 
 template <class Visit> void for_each_lane(unsigned mask, Visit visit) {

@@ -4,6 +4,8 @@
 //! `libcuda.so.1` among the libraries that are loaded already. Child processes get [`folder`] as `LD_LIBRARY_PATH`.
 //! `VGGX_TEST_DEVICE=cuda` leaves both to the machine's own driver.
 
+#![allow(dead_code)] // each test uses a part of it
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -57,7 +59,11 @@ impl Library {
             unsafe { std::mem::transmute(self.symbol("vggx_host_configure")) };
         let (c_name, c_value) = (CString::new(name).expect("a name"), CString::new(value).expect("a value"));
         // SAFETY: two C strings, read before the call returns.
-        assert_ne!(unsafe { configure(c_name.as_ptr(), c_value.as_ptr()) }, 0, "{name}={value} is not understood");
+        assert_ne!(
+            unsafe { configure(c_name.as_ptr(), c_value.as_ptr()) },
+            0,
+            "{name}={value} is not understood"
+        );
     }
 
     /// The line that host execution printed last: what was wrong with a kernel, and where.
@@ -88,14 +94,17 @@ pub fn on_device() -> bool {
 /// Builds host execution (`scripts/host-driver FLAVOUR KERNELS`; nothing where it is up to date) and gives the folder.
 pub fn build(flavour: &str, kernels: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/host-driver");
-    let output = Command::new(&script).args([flavour, kernels]).output().expect("bash runs");
+    // A compiler need not run under what this process was started with.
+    let mut command = Command::new(&script);
+    command.args([flavour, kernels]).env_remove("LD_PRELOAD").env_remove("LD_LIBRARY_PATH");
+    let output = command.output().expect("bash runs");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{} {flavour} {kernels} failed:\n{stdout}{stderr}", script.display());
     PathBuf::from(stdout.lines().last().expect("the script prints the folder"))
 }
 
 /// The flavour that tests run with: `VGGX_HOST_FLAVOUR`, or `plain`.
-fn flavour() -> String {
+pub fn flavour() -> String {
     std::env::var("VGGX_HOST_FLAVOUR").unwrap_or_else(|_| "plain".into())
 }
 

@@ -1,0 +1,15 @@
+//! The CUDA backend against the CPU backend, against float64 on its own decisions, and against itself. Without a GPU, by
+//! host execution; with `VGGX_TEST_DEVICE=cuda` on the first device.
+
+mod agreement;
+mod edges;
+#[path = "../host_driver/mod.rs"]
+#[allow(dead_code)]
+mod host_driver;
+mod passes;
+#[path = "../reference/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod reference;
+#[path = "../engine/support.rs"]
+#[allow(dead_code)]
+mod support;
