@@ -32,7 +32,12 @@ fn compare(at: &str, ours: &[Explained], theirs: &[Explained], worst: &mut f64) 
     for (image, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
         assert_eq!(ours.target, theirs.target, "{at}, image {image}");
         let error = (ours.response - theirs.response).abs() / theirs.response.abs();
-        assert!(f64::from(error) <= RESPONSE, "{at}, image {image}: {} and {}", ours.response, theirs.response);
+        assert!(
+            f64::from(error) <= RESPONSE,
+            "{at}, image {image}: {} and {}",
+            ours.response,
+            theirs.response
+        );
         for (ours, theirs) in ours.explanations.iter().zip(&theirs.explanations) {
             let method = ours.method;
             let (ours, theirs) =
