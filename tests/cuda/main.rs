@@ -8,6 +8,7 @@ mod edges;
 mod host_driver;
 mod passes;
 mod precision;
+mod real_network;
 #[path = "../reference/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod reference;

@@ -724,3 +724,34 @@ fn flat_areas_tie() {
     check(Element::Bf16);
     check(Element::F32);
 }
+
+/// All terms of a sum as large as they can be, of one sign, and a bias as large as the sum: the bound is what is stored.
+#[test]
+fn the_largest_possible_sum_is_stored() {
+    for element in Element::ALL {
+        // Just below powers of two, so that their product is, too. The bound of the operator is rounded up by 1 + 2⁻¹⁰.
+        let (value, weight) =
+            (element.round(1.0 - power_of_two(-6)), element.round((1.0 - power_of_two(-6)) * 16384.0));
+        let sum = 64.0 * weight * power_of_two(-14);
+        let operand = Operand {
+            images: 1,
+            height: 1,
+            width: 1,
+            channels: 64,
+            outputs: 64,
+            taps: 1,
+            input: vec![value; 64],
+            exponents: vec![0],
+            operator: vec![weight; 64 * 64],
+            gain: -14,
+            bias: vec![sum; 64],
+        };
+        let got = run_forward(gpu(), element, &operand, VGGX_RECTIFY, Some(NARROW), 2);
+        check_forward(element, &operand, VGGX_RECTIFY, &got, &format!("{element:?}"));
+        assert!(
+            got.output[0] > power_of_two(VGGX_STORED_LOG2 - 1),
+            "{element:?}: stored as {}",
+            got.output[0]
+        );
+    }
+}
