@@ -7,6 +7,7 @@ mod edges;
 #[allow(dead_code)]
 mod host_driver;
 mod passes;
+mod precision;
 #[path = "../reference/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod reference;

@@ -135,6 +135,38 @@ impl<'a> CudaTrace<'a> {
         Ok(decisions)
     }
 
+    /// The map after the last stage, \[images, channels, height, width\], as it is stored, for tests.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn final_map(&self) -> Result<Vec<f64>, BackendError> {
+        let mut map = Vec::new();
+        let Some(slot) = &self.slot else { return Ok(map) };
+        let slot = slot.borrow();
+        let Some(plan) = slot.plan() else { return Ok(map) };
+        let (stages, last) = (&self.cuda.engine.chain.stages, plan.last_stage());
+        let channels = stages[stages.len() - 1].outputs;
+        let positions = last.stored_height * last.stored_width;
+        let element = plan.precision.bytes();
+        for (part, &(_, count)) in ranges(self.images, self.part).iter().enumerate() {
+            let stored = slot.kept(part, |plan| Some(plan.last_stage().output))?;
+            let exponents = slot.kept(part, |plan| Some(plan.forward_scales.exponent))?;
+            let exponents = exponents.as_chunks::<4>().0;
+            let first = Plan::stage_scale(stages.len() - 1) * plan.geometry.images;
+            for image in 0..count {
+                let power = 2f64.powi(i32::from_ne_bytes(exponents[first + image]));
+                for channel in 0..channels {
+                    for position in 0..positions {
+                        let at = (image * positions + position) * last.outputs + channel;
+                        let value = stored_value(&stored[at * element..][..element], plan.precision);
+                        map.push(f64::from(value) * power);
+                    }
+                }
+            }
+        }
+        Ok(map)
+    }
+
     fn run_backward(
         &self,
         (id, pass): (usize, &DevicePass),
@@ -220,6 +252,17 @@ fn stored_bytes(value: f32, precision: Precision) -> Vec<u8> {
         Precision::F32 => value.to_ne_bytes().to_vec(),
         Precision::F16 => half::f16::from_f32(value).to_ne_bytes().to_vec(),
         Precision::Bf16 => half::bf16::from_f32(value).to_ne_bytes().to_vec(),
+    }
+}
+
+/// A number that a map holds.
+fn stored_value(bytes: &[u8], precision: Precision) -> f32 {
+    match precision {
+        Precision::F32 => bytes.try_into().map_or(f32::NAN, f32::from_ne_bytes),
+        Precision::F16 => bytes.try_into().map_or(f32::NAN, |bytes| half::f16::from_ne_bytes(bytes).to_f32()),
+        Precision::Bf16 => {
+            bytes.try_into().map_or(f32::NAN, |bytes| half::bf16::from_ne_bytes(bytes).to_f32())
+        }
     }
 }
 
