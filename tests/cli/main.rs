@@ -14,8 +14,6 @@ mod usage;
 #[path = "../weights/support.rs"]
 mod support;
 
-// Other tests use more of it.
-#[allow(dead_code)]
 #[cfg(target_os = "linux")]
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
