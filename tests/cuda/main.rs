@@ -4,7 +4,6 @@
 mod agreement;
 mod edges;
 #[path = "../host_driver/mod.rs"]
-#[allow(dead_code)]
 mod host_driver;
 mod passes;
 mod precision;

@@ -411,8 +411,13 @@ fn check_forward(element: Element, operand: &Operand, epilogue: i32, got: &Forwa
     check_scale(&got.largest, &got.output, height * width * operand.outputs, what);
 }
 
-/// Positions and channels: one of everything, odd extents, batches that fill no tile, several tiles of every kind.
-const SHAPES: [((usize, usize, usize), (usize, usize)); 7] = [
+/// Images, rows, columns.
+type Extents = (usize, usize, usize);
+/// Of the input and of the output, before padding.
+type Channels = (usize, usize);
+
+/// One of everything, odd extents, batches that fill no tile, several tiles of every kind.
+const SHAPES: [(Extents, Channels); 7] = [
     ((1, 1, 1), (64, 64)),
     ((1, 7, 13), (64, 64)),
     ((3, 5, 4), (20, 70)),

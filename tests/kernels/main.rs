@@ -2,7 +2,6 @@
 //! (kernels/host/); `VGGX_TEST_DEVICE=cuda` runs the same tests on the GPU that the installed driver shows.
 
 mod convolution;
-#[allow(dead_code)] // not all of it is needed here
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
 mod image;

@@ -277,8 +277,7 @@ fn variants(
         Parameters::Forward(_) => "convolution_forward",
         _ => "convolution_backward",
     };
-    let pooled =
-        matches!(parameters, Parameters::Forward(forward) if forward.epilogue == VGGX_RECTIFY_POOL);
+    let pooled = matches!(parameters, Parameters::Forward(forward) if forward.epilogue == VGGX_RECTIFY_POOL);
     let (height, width) = (operand.height as usize, operand.width as usize);
     let positions = if pooled { 4 * height.div_ceil(2) * width.div_ceil(2) } else { height * width };
     let rows = operand.images as usize * positions;
