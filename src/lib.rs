@@ -19,7 +19,7 @@
 //! let patterns = bundled::patterns().ok_or("no bundled patterns: set VGGX_DATA")?;
 //! let patterns = Arc::new(Patterns::open(&patterns, &weights)?);
 //!
-//! let cpu = on_cpu(&weights, 0)?; // 0 threads: all cores
+//! let cpu = on_cpu(&weights, 0)?; // 0 threads: all cores; `on_cuda` takes a GPU
 //! let explainer = Explainer::new(Box::new(cpu), &weights, Some(&patterns), &Method::DEFAULT, None, 0)?;
 //!
 //! let photo = load(Path::new("samples/cat.jpg"), &LoadOptions::default())?;

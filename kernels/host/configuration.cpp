@@ -125,6 +125,8 @@ Configuration &configuration() {
 bool configure(const char *name, const char *value) { return apply(configuration(), name, value); }
 
 int injected_failure(const char *name) {
+    // The list is read with the rest.
+    configuration();
     std::lock_guard lock(failures_mutex);
     for (Failure &failure : failures()) {
         if (failure.name == name) {

@@ -90,7 +90,8 @@ pub trait Profiler {
     /// As [`super::Backend::forward`].
     fn time_parts(&self, request: &PartsRequest) -> Result<Vec<PartTime>, BackendError>;
 
-    /// Times the product of two random `side` × `side` matrices on the kernels that run the layers, each kernel.
+    /// Times the product of two random `side` × `side` matrices on the kernels that run the layers, each kernel. `side` is a
+    /// multiple of 64.
     ///
     /// # Errors
     /// When the device cannot hold the matrices.
@@ -101,6 +102,14 @@ pub trait Profiler {
     /// # Errors
     /// When the device cannot hold them.
     fn time_copy(&self, bytes: usize, repeats: usize) -> Result<f64, BackendError>;
+}
+
+/// The first output with the largest response.
+pub fn largest_response(responses: &[f32]) -> usize {
+    let better = |best: usize, (index, response): (usize, &f32)| {
+        if *response > responses[best] { index } else { best }
+    };
+    responses.iter().enumerate().fold(0, better)
 }
 
 /// The median; of an even number of values the mean of the middle two.
@@ -116,7 +125,13 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::median;
+    use super::{largest_response, median};
+
+    #[test]
+    fn the_first_of_the_largest_responses_is_explained() {
+        assert_eq!(largest_response(&[-1.0, 3.0, 3.0, 2.0]), 1);
+        assert_eq!(largest_response(&[-1.0]), 0);
+    }
 
     #[test]
     fn the_median_ignores_the_order_and_one_outlier() {

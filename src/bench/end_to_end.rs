@@ -1,7 +1,7 @@
 //! Whole batches: from pixels in the host's memory to results there.
 
 use super::BenchError;
-use crate::backend::profile::median;
+use crate::backend::profile::{largest_response, median};
 use crate::backend::{Backend, BackendError, Batch, PassId};
 use crate::explain::Method;
 use std::thread;
@@ -98,7 +98,7 @@ fn run(backend: &dyn Backend, batch: &Batch, pass: Option<PassId>) -> Result<(),
         if let Some(failure) = trace.failure(image) {
             return Err(failure);
         }
-        targets.push(largest(trace.responses(image)));
+        targets.push(largest_response(trace.responses(image)));
     }
     if let Some(pass) = pass {
         for relevance in trace.backward(pass, &targets) {
@@ -106,22 +106,4 @@ fn run(backend: &dyn Backend, batch: &Batch, pass: Option<PassId>) -> Result<(),
         }
     }
     Ok(())
-}
-
-fn largest(responses: &[f32]) -> usize {
-    let better = |best: usize, (index, response): (usize, &f32)| {
-        if *response > responses[best] { index } else { best }
-    };
-    responses.iter().enumerate().fold(0, better)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::largest;
-
-    #[test]
-    fn the_first_of_the_largest_is_the_target() {
-        assert_eq!(largest(&[-1.0, 3.0, 3.0, 2.0]), 1);
-        assert_eq!(largest(&[-1.0]), 0);
-    }
 }

@@ -146,7 +146,7 @@ pub fn run(
     if let (Some(profiler), Some(hardware)) = (backend.profiler(), &report.hardware) {
         let mut products = Vec::new();
         if plan.parts.contains(&BenchPart::Ceiling) {
-            let side = plan.product.unwrap_or(hardware.product_side).max(1);
+            let side = plan.product.unwrap_or(hardware.product_side).max(1).next_multiple_of(64);
             progress(&format!("matrix product, {side}³"));
             let times = profiler.time_product(side, repeats)?;
             products = times.into_iter().map(|time| ProductRate::new(time, side)).collect();

@@ -43,11 +43,15 @@ impl Report {
                 line(text, format_args!("         {name} {} TFLOP/s", digits(rate)));
             }
         }
-        for product in &self.ceiling.products {
+        if let Some(product) = self.ceiling.product() {
+            let best = match self.ceiling.products.len() {
+                1 => String::new(),
+                others => format!(" (the best of {others})"),
+            };
             line(
                 text,
                 format_args!(
-                    "         own product {}³ {} TFLOP/s, {}",
+                    "         own product {}³ {} TFLOP/s, {}{best}",
                     product.side,
                     digits(product.tflops),
                     product.kernel

@@ -1,5 +1,6 @@
 //! `vggx bench`: how fast the network runs here.
 
+use super::device::Opened;
 use super::exit::{Failure, Outcome, print};
 use super::network::NetworkOptions;
 use crate::bench::{self, BenchPart, Plan};
@@ -82,7 +83,8 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
             methods.extend([Method::PatternNet, Method::PatternAttribution]);
         }
     }
-    let mut backend = options.network.open_backend(&weights)?;
+    let Opened { mut backend, notice, .. } =
+        options.network.open_device(&weights, options.batch.map(usize::from))?;
     let plan = Plan {
         batch: options.batch.map_or_else(|| backend.preferred_batch(), usize::from),
         side: options.crop as usize,
@@ -101,6 +103,9 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
             let _ = writeln!(std::io::stderr(), "{text} ...");
         }
     };
+    if let Some(notice) = notice.filter(|_| !options.quiet) {
+        let _ = writeln!(std::io::stderr(), "{notice}");
+    }
     let report = bench::run(&mut *backend, &weights, patterns.as_ref(), &plan, &mut progress)?;
     print(&if options.json { report.to_json().to_string() } else { report.table() })?;
     Ok(Outcome::Done)

@@ -54,7 +54,7 @@ pub struct Options {
     /// Refuse images with more pixels
     #[arg(long, value_name = "N", default_value_t = decode::DEFAULT_MAX_PIXELS, value_parser = clap::value_parser!(u64).range(1..))]
     max_pixels: u64,
-    /// Images computed together [default: 8 on the CPU, fewer for crops above 224]
+    /// Images computed together [default: 8 on the CPU, on CUDA from its memory; fewer for crops above 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
     batch: Option<u16>,
     /// Seed of the random estimator's directions

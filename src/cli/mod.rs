@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod device;
 mod exit;
 mod explain;
 mod info;

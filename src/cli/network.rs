@@ -1,8 +1,7 @@
 //! Options that every command on a network shares: weights, patterns, preprocessing, device.
 
+use super::device::{DeviceChoice, Opened, PrecisionChoice, Request};
 use super::exit::Failure;
-use crate::backend::Backend;
-use crate::explain::on_cpu;
 use crate::network::{ChannelOrder, PreprocessingOverrides};
 use crate::patterns::Patterns;
 use crate::weights::{Weights, bundled};
@@ -30,13 +29,13 @@ pub struct NetworkOptions {
     /// Standard deviation of each channel, in the network's order: A,B,C
     #[arg(long, value_name = "STD", value_parser = three_not_zero, allow_hyphen_values = true, help_heading = "Preprocessing")]
     pub std: Option<[f32; 3]>,
-    /// Where to compute: auto, cpu, cuda, cuda:0,1,...
-    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device, help_heading = "Device")]
-    pub device: String,
-    /// Arithmetic: auto (f32 on the CPU, f16 on CUDA), f32, f16
-    #[arg(long, value_name = "P", default_value = "auto", value_parser = ["auto", "f32", "f16"], help_heading = "Device")]
-    pub precision: String,
-    /// Threads [default: all cores]
+    /// Where to compute: auto (the first CUDA device that can, else the CPU), cpu, cuda, cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Device")]
+    pub device: DeviceChoice,
+    /// Arithmetic: auto is f32 on the CPU, f16 on CUDA
+    #[arg(long, value_name = "P", value_enum, default_value = "auto", help_heading = "Device")]
+    pub precision: PrecisionChoice,
+    /// Threads of the CPU [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
     pub threads: Option<u16>,
 }
@@ -64,14 +63,6 @@ fn positive(text: &str) -> Result<f32, String> {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
         _ => Err("expected a positive number".to_owned()),
     }
-}
-
-/// The names of devices; which of them this machine has is found out later.
-fn device(text: &str) -> Result<String, String> {
-    let indices = text.strip_prefix("cuda:");
-    let known = ["auto", "cpu", "cuda"].contains(&text)
-        || indices.is_some_and(|list| list.split(',').all(|index| index.parse::<u16>().is_ok()));
-    if known { Ok(text.to_owned()) } else { Err("expected auto, cpu, cuda, or cuda:0,1,...".to_owned()) }
 }
 
 impl NetworkOptions {
@@ -106,18 +97,10 @@ impl NetworkOptions {
         bundled.is_some() && bundled == place(path)
     }
 
-    /// Prepares the network's forward pass on the device.
-    pub fn open_backend(&self, weights: &Arc<Weights>) -> Result<Box<dyn Backend>, Failure> {
-        if self.device.starts_with("cuda") {
-            let message = "this build has no CUDA engine; use --device cpu";
-            return Err(Failure::Run(format!("--device {}: {message}", self.device)));
-        }
-        if self.precision == "f16" {
-            let message =
-                "--precision f16: the CPU computes in f32; leave the option out or use --precision f32";
-            return Err(Failure::Run(message.to_owned()));
-        }
-        Ok(Box::new(on_cpu(weights, self.threads())?))
+    /// Prepares the network's forward pass on the device, for batches of so many images where the user says.
+    pub fn open_device(&self, weights: &Arc<Weights>, batch: Option<usize>) -> Result<Opened, Failure> {
+        let (device, precision, threads) = (self.device, self.precision, self.threads());
+        Request { device, precision, threads, batch }.open(weights)
     }
 
     /// Threads that were asked for; 0 stands for all cores.

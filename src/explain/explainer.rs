@@ -208,8 +208,16 @@ impl Explainer {
             })
             .collect();
         let start: Vec<usize> = targets.iter().map(|target| *target.as_ref().unwrap_or(&0)).collect();
-        let mut relevances: Vec<_> =
-            self.passes.iter().map(|pass| trace.backward(pass.id, &start).into_iter()).collect();
+        let mut relevances = Vec::with_capacity(self.passes.len());
+        for pass in &self.passes {
+            let relevance = trace.backward(pass.id, &start);
+            // What is wrong with the device is wrong with all images.
+            if let Some(Err(error)) = relevance.iter().find(|one| matches!(one, Err(BackendError::Device(_))))
+            {
+                return Err(error.clone().into());
+            }
+            relevances.push(relevance.into_iter());
+        }
         Ok(inputs
             .iter()
             .zip(targets)

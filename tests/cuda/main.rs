@@ -7,6 +7,7 @@ mod edges;
 mod host_driver;
 mod passes;
 mod precision;
+mod real_network;
 #[path = "../reference/mod.rs"]
 mod reference;
 #[path = "../engine/support.rs"]

@@ -4,8 +4,10 @@ use super::Cpu;
 use super::convolution::ConvolutionOperator;
 use super::gemm::{self, Accumulate, Matrix};
 use super::laps::Laps;
-use crate::backend::profile::{Hardware, KernelTime, Part, PartTime, PartsRequest, Profiler, Way, median};
-use crate::backend::{BackendError, PassId};
+use crate::backend::profile::{
+    Hardware, KernelTime, Part, PartTime, PartsRequest, Profiler, Way, largest_response, median,
+};
+use crate::backend::{BackendError, PassId, Trace};
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -107,7 +109,8 @@ impl Cpu {
         let forward = laps.into_parts().into_iter().map(|(part, seconds)| (part, Way::Forward, seconds));
         let PassId(pass) = request.pass;
         let mut laps = Laps::begin();
-        let targets = vec![0; request.batch.images];
+        let targets: Vec<usize> =
+            (0..request.batch.images).map(|image| largest_response(trace.responses(image))).collect();
         trace
             .run_backward(&self.passes[pass], &targets, &mut laps)
             .into_iter()

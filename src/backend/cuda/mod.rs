@@ -26,6 +26,7 @@ mod options;
 pub mod params;
 mod path;
 mod plan;
+mod profile;
 mod program;
 mod slot;
 mod tiles;
@@ -37,6 +38,7 @@ pub use path::{architectures, path};
 pub use trace::{CudaTrace, Decisions};
 
 use super::chain::Chain;
+use super::profile::Profiler;
 use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Trace};
 use crate::network::Network;
 use device::Device;
@@ -234,6 +236,10 @@ impl Backend for Cuda {
         std::iter::successors(Some(PREFERRED_BATCH), |&images| (images > 1).then_some(images / 2))
             .find(fits)
             .unwrap_or(1)
+    }
+
+    fn profiler(&self) -> Option<&dyn Profiler> {
+        Some(self)
     }
 
     fn concurrent_batches(&self) -> usize {

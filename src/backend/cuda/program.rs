@@ -28,6 +28,7 @@ pub(super) enum Step {
 macro_rules! parameters {
     ($($variant:ident($structure:ty)),* $(,)?) => {
         /// What a kernel takes.
+        #[derive(Clone)]
         pub(super) enum Parameters {
             $($variant($structure)),*
         }
@@ -43,7 +44,7 @@ macro_rules! parameters {
         impl Parameters {
             /// # Safety
             /// As [`Stream::launch`].
-            unsafe fn launch(
+            pub unsafe fn launch(
                 &self,
                 stream: &Stream,
                 kernel: &Kernel,

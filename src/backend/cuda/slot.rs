@@ -231,6 +231,13 @@ impl Slot {
         Ok(bytes)
     }
 
+    /// Where the first part lies, for timing its kernels.
+    pub fn first_part(&mut self) -> Result<(&Plan, &Addresses, &mut Pinned), DeviceError> {
+        let Some(Current { plan, pinned, parts }) = &mut self.current else { return Err(not_laid_out()) };
+        let part = parts.first().ok_or_else(not_laid_out)?;
+        Ok((plan, &part.at, pinned))
+    }
+
     pub fn plan(&self) -> Option<&Plan> {
         self.current.as_ref().map(|current| &current.plan)
     }

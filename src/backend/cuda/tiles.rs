@@ -57,6 +57,22 @@ impl Variant {
         Variant { tile, stages, size: tile.size(precision, stages, rows, outputs) }
     }
 
+    /// Every variant that fits, for timing them.
+    pub fn all(precision: Precision, rows: usize, outputs: usize, depth: usize, limits: Limits) -> Vec<Self> {
+        let tiles = if precision == Precision::F32 { &[TALL, SQUARE][..] } else { &[TALL, SQUARE, WIDE] };
+        let whole = (depth * precision.bytes()).div_ceil(VGGX_ROW_BYTES as usize);
+        let of_tile = |&tile: &Tile| {
+            (2..=MOST_STAGES.min(whole.max(2)))
+                .filter(move |&stages| tile.shared(precision, stages) <= limits.shared_memory)
+                .map(move |stages| Variant {
+                    tile,
+                    stages,
+                    size: tile.size(precision, stages, rows, outputs),
+                })
+        };
+        tiles.iter().flat_map(of_tile).collect()
+    }
+
     /// What the names of the kernels end with.
     pub fn suffix(&self, precision: Precision) -> String {
         format!("{}_{}x{}", precision.suffix(), self.tile.rows, self.tile.columns)

@@ -18,6 +18,7 @@ pub fn identity(
     weights: &Weights,
     target: Option<usize>,
     fingerprints: &Fingerprints,
+    precision: &str,
 ) -> Identity {
     let mut identity = preprocessing(weights);
     let mut insert = |name: &str, value| identity.insert(name.to_owned(), value);
@@ -26,7 +27,7 @@ pub fn identity(
     insert("target", json!(target.map_or_else(|| options.target.to_string(), |target| target.to_string())));
     insert("resize", json!(options.resize));
     insert("crop", json!(options.crop));
-    insert("precision", json!("f32"));
+    insert("precision", json!(precision));
     if let Some(patterns) = &fingerprints.patterns {
         insert("patterns", json!(patterns));
     }
@@ -52,6 +53,7 @@ pub fn recorded_options(
     methods: &[Method],
     weights: &Weights,
     patterns: Option<&Patterns>,
+    (device, precision): (&str, &str),
 ) -> Identity {
     let mut recorded = preprocessing(weights);
     let mut insert = |name: &str, value| recorded.insert(name.to_owned(), value);
@@ -68,8 +70,8 @@ pub fn recorded_options(
     insert("resize", json!(options.resize));
     insert("crop", json!(options.crop));
     insert("max-pixels", json!(options.max_pixels));
-    insert("device", json!(options.network.device));
-    insert("precision", json!(options.network.precision));
+    insert("device", json!(device));
+    insert("precision", json!(precision));
     insert("threads", json!(options.network.threads));
     insert("batch", json!(options.batch));
     insert("seed", json!(options.seed));

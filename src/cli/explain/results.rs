@@ -147,6 +147,13 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
+    /// Tells something about the run that is no error.
+    pub fn tell(&self, notice: &str) {
+        if !self.options.quiet {
+            self.progress.line(notice);
+        }
+    }
+
     fn print(&self, line: &str) -> Result<(), Failure> {
         self.progress.suspend(|| print(line))
     }

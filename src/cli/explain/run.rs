@@ -5,7 +5,9 @@ use super::earlier::Earlier;
 use super::inputs::{input_name, inputs};
 use super::record::{identity, recorded_options};
 use super::results::Results;
-use crate::backend::BackendError;
+use crate::backend::cuda::device::DeviceError;
+use crate::backend::{Backend, BackendError};
+use crate::cli::device::Opened;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::network::read_labels;
 use crate::explain::{ExplainError, Explained, Explainer, Input, Method, Target};
@@ -16,6 +18,7 @@ use crate::output::{Writer, parse_formats, path_text};
 use crate::pipeline::{ImageBatch, batches, in_order};
 use crate::weights::Weights;
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 /// Explains all inputs of the command line.
@@ -38,19 +41,21 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         None => None,
     };
     let target = fixed_target(&options.target, &weights, labels.as_deref())?;
-    let backend = options.network.open_backend(&weights)?;
+    let Opened { backend, device, precision, notice } =
+        options.network.open_device(&weights, options.batch.map(usize::from))?;
     let explainer =
         Explainer::new(backend, &weights, patterns.as_ref(), &methods, labels.clone(), options.seed)?;
     let fingerprints = Fingerprints {
         weights: Some(weights.digest()),
         patterns: patterns.as_ref().map(|patterns| patterns.digest()),
     };
-    let identity = identity(options, &methods, &formats, &weights, target, &fingerprints);
+    let identity = identity(options, &methods, &formats, &weights, target, &fingerprints, precision);
     let resume = Resume::open(&options.output, &identity, options.overwrite)?;
     let names = methods.iter().map(Method::to_string).collect();
     let outputs = weights.network().outputs();
     let earlier = Earlier { options, resume: &resume, names, formats, outputs, labels: labels.as_deref() };
     let mut results = Results::new(options, writer, &resume, images.len());
+    notice.iter().for_each(|notice| results.tell(notice));
     let explained =
         explain_all(&explainer, images, &earlier, &mut results).map_err(|failure| match failure {
             Failure::ReaderGone => Failure::Run(
@@ -65,7 +70,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let counts = finished?;
     let record = RunRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        options: recorded_options(options, &methods, &weights, patterns.as_deref()),
+        options: recorded_options(options, &methods, &weights, patterns.as_deref(), (&device, precision)),
         fingerprints,
         device: explainer.backend().description(),
         counts,
@@ -142,21 +147,42 @@ fn explain_all(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    let concurrent = explainer.backend().concurrent_batches();
-    let batches = batches(todo, load, threads, batch_size(options, explainer), concurrent + 1);
+    let backend = explainer.backend();
+    let concurrent = backend.concurrent_batches();
+    let batches = batches(todo, load, threads, batch_size(options, backend), concurrent + 1);
+    // What the device said on all threads.
+    let failures = Mutex::new(Vec::new());
     let explain = |batch: ImageBatch| {
         let explained = explain(explainer, &batch, &options.target);
+        if let Err(ExplainError::Backend(BackendError::Device(error))) = &explained {
+            failures.lock().unwrap_or_else(PoisonError::into_inner).push(error.clone());
+        }
         (batch, explained)
     };
     let mut positions = positions.into_iter();
-    in_order(batches, concurrent, explain, |(batch, explained)| {
-        results.write(&mut positions, batch, explained.map_err(batch_failure)?)
+    let ended = in_order(batches, concurrent, explain, |(batch, explained)| {
+        backend.notices().iter().for_each(|notice| results.tell(notice));
+        let explained = explained.map_err(Stop::Batch)?;
+        results.write(&mut positions, batch, explained).map_err(Stop::Results)
+    });
+    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ended.map_err(|stop| match stop {
+        Stop::Results(failure) => failure,
+        Stop::Batch(error) => batch_failure(&error, &failures),
     })
 }
 
+/// Why a run stops.
+enum Stop {
+    /// A batch could not be computed.
+    Batch(ExplainError),
+    /// Something could not be written or told.
+    Results(Failure),
+}
+
 /// The batch that was asked for, or the backend's choice, smaller for larger crops.
-fn batch_size(options: &Options, explainer: &Explainer) -> usize {
-    let preferred = explainer.backend().preferred_batch();
+fn batch_size(options: &Options, backend: &dyn Backend) -> usize {
+    let preferred = backend.preferred_batch();
     let larger = u64::from(options.crop).pow(2).div_ceil(u64::from(resize::DEFAULT_CROP).pow(2)) as usize;
     options.batch.map_or((preferred / larger).max(1), usize::from)
 }
@@ -175,13 +201,18 @@ fn explain(
     explainer.explain((first.height, first.width), &inputs, target)
 }
 
-/// Why the run cannot go on.
-fn batch_failure(error: ExplainError) -> Failure {
-    let advice = match error {
-        ExplainError::Backend(BackendError::Network(_)) => "; see --resize and --crop",
-        _ => "",
-    };
-    Failure::Run(format!("{error}{advice}"))
+/// Why the run cannot go on, with what the device said to this batch and others.
+fn batch_failure(error: &ExplainError, failures: &[DeviceError]) -> Failure {
+    Failure::Run(match error {
+        ExplainError::Backend(BackendError::Network(_)) => format!("{error}; see --resize and --crop"),
+        ExplainError::Backend(BackendError::Device(error)) => {
+            // A failed kernel ends the work of all threads, and only the one that launched it knows its name.
+            let kernel = failures.iter().find(|failure| matches!(failure, DeviceError::Kernel { .. }));
+            let error = kernel.unwrap_or(error);
+            format!("{error}; what was done before is kept, and the same call goes on from there")
+        }
+        error => error.to_string(),
+    })
 }
 
 /// What became of the run, on standard error.
