@@ -395,3 +395,150 @@ pub(super) fn signal_image_size(geometry: Geometry, precision: Precision) -> Lau
 }
 
 const _: () = assert!(VGGX_IMAGE_DEPTH >= 27, "the image's operator holds 9 taps of 3 channels");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::chain::{ConvolutionStage, DenseStage};
+
+    const LIMITS: Limits = Limits { multiprocessors: 132, shared_memory: 227 << 10 };
+
+    fn stage(layer: usize, inputs: usize, outputs: usize, pool: bool) -> ConvolutionStage {
+        ConvolutionStage { layer, name: format!("features.{layer}"), inputs, outputs, pool }
+    }
+
+    /// Three convolutions, pools behind the last two, and two dense layers behind a grid of 2 × 2.
+    fn chain(with_classifier: bool) -> Chain {
+        let stages = vec![stage(0, 3, 10, false), stage(1, 10, 70, true), stage(2, 70, 130, true)];
+        let dense = |layer, inputs, outputs, relu| DenseStage {
+            layer,
+            name: format!("classifier.{layer}"),
+            inputs,
+            outputs,
+            relu,
+        };
+        let layers = vec![dense(3, 520, 30, true), dense(4, 30, 7, false)];
+        Chain { stages, classifier: with_classifier.then_some(Classifier { side: 2, layers }) }
+    }
+
+    fn plan(with_classifier: bool, (height, width): (usize, usize), images: usize, input: Input) -> Plan {
+        let geometry = Geometry { images, height, width, input };
+        Plan::new(&chain(with_classifier), geometry, Precision::F16, LIMITS)
+    }
+
+    #[test]
+    fn maps_are_padded_and_pools_drop_odd_rows_and_columns() {
+        let plan = plan(true, (15, 22), 3, Input::Rgb8);
+        let bytes = |buffer| plan.buffers.bytes(buffer);
+        assert_eq!(bytes(plan.pixels), 3 * 15 * 22 * 3);
+        assert_eq!(bytes(plan.input), 3 * 15 * 22 * 3 * 2);
+        let extents: Vec<_> = plan
+            .stages
+            .iter()
+            .map(|stage| (stage.height, stage.width, stage.stored_height, stage.stored_width, stage.outputs))
+            .collect();
+        assert_eq!(extents, [(15, 22, 15, 22, 64), (15, 22, 7, 11, 128), (7, 11, 3, 5, 192)]);
+        let last = plan.last_stage();
+        assert_eq!(bytes(last.output), 3 * 3 * 5 * 192 * 2);
+        assert_eq!(bytes(last.signal), 3 * 7 * 11 * 192 * 2);
+        assert_eq!(bytes(last.mask), 3 * 3 * 5 * (192 / 8));
+        assert_eq!(last.argmax.map(bytes), Some(3 * 3 * 5 * (192 / 4)));
+        assert!(plan.stages[0].argmax.is_none());
+        let classifier = plan.classifier.as_ref().expect("it has one");
+        assert_eq!(classifier.pooled.map(bytes), Some(3 * 4 * 192 * 2));
+        let dense: Vec<_> = classifier.layers.iter().map(|layer| (layer.inputs, layer.outputs)).collect();
+        assert_eq!(dense, [(4 * 192, 64), (64, 64)]);
+        // Logits are float32 and have no ReLU.
+        assert_eq!(bytes(plan.responses()), 3 * 64 * 4);
+        assert!(classifier.layers[1].mask.is_none());
+        assert_eq!(bytes(plan.values), 3 * 3 * 15 * 22 * 4);
+    }
+
+    #[test]
+    fn kernels_get_whole_windows_and_every_row() {
+        let plan = plan(true, (15, 22), 3, Input::Rgb8);
+        let grid = |variant: &Variant| variant.size.grid;
+        // Rows of 256 without a pool; 8 · 11 windows of 4 with one; 15 · 22 rows on the way back.
+        assert_eq!(grid(&plan.stages[0].forward), [(3 * 15 * 22usize).div_ceil(256) as u32, 1, 1]);
+        let second = &plan.stages[1];
+        assert_eq!(second.forward.tile.columns, 128);
+        assert_eq!(grid(&second.forward), [(3 * 8 * 11 * 4usize).div_ceil(128) as u32, 1, 1]);
+        assert_eq!(second.backward.tile, TALL);
+        assert_eq!(grid(&second.backward), [(3 * 15 * 22usize).div_ceil(256) as u32, 1, 1]);
+        // 192 channels are two tiles of 128 columns.
+        assert_eq!(grid(&plan.stages[2].forward), [2 * (3 * 4 * 6 * 4usize).div_ceil(128) as u32, 1, 1]);
+    }
+
+    #[test]
+    fn a_map_is_never_made_in_the_room_it_is_made_from() {
+        for with_classifier in [true, false] {
+            let plan = plan(with_classifier, (16, 16), 2, Input::Normalised);
+            let work: Vec<u64> = (0..plan.buffers.work(false).len() as u64).collect();
+            let kept: Vec<u64> = (1000..1000 + plan.buffers.kept().len() as u64).collect();
+            let at = plan.buffers.addresses(false, &work, &kept);
+            let forward: Vec<u64> = [plan.pixels, plan.input]
+                .into_iter()
+                .chain(plan.stages.iter().map(|stage| stage.output))
+                .map(|buffer| at.of(buffer))
+                .collect();
+            let backward: Vec<u64> = std::iter::once(plan.start)
+                .chain(plan.stages.iter().rev().map(|stage| stage.signal))
+                .chain([plan.values])
+                .map(|buffer| at.of(buffer))
+                .collect();
+            for order in [forward, backward] {
+                assert!(order.windows(2).all(|pair| pair[0] != pair[1]), "{order:?}");
+            }
+            // What backward passes read is nowhere that any pass writes.
+            let kept_by_stages =
+                plan.stages.iter().flat_map(|stage| [Some(stage.mask), stage.argmax]).flatten();
+            assert!(kept_by_stages.chain([plan.last_stage().output]).all(|buffer| at.of(buffer) >= 1000));
+        }
+    }
+
+    #[test]
+    fn every_map_has_a_scale_of_its_own() {
+        let plan = plan(true, (16, 16), 5, Input::Rgb8);
+        let maps = |scales: Scales| plan.buffers.bytes(scales.largest) / (5 * 4);
+        let forward: Vec<usize> =
+            (0..3).map(Plan::stage_scale).chain((0..2).map(|layer| plan.dense_scale(layer))).collect();
+        assert_eq!((forward, maps(plan.forward_scales)), (vec![1, 2, 3, 4, 5], 6));
+        let backward: Vec<usize> = (0..2)
+            .map(Plan::dense_signal_scale)
+            .chain((0..3).map(|stage| plan.stage_signal_scale(stage)))
+            .chain([plan.values_scale()])
+            .collect();
+        assert_eq!((backward, maps(plan.backward_scales)), (vec![1, 2, 3, 4, 5, 6], 7));
+    }
+
+    #[test]
+    fn requests_and_results_do_not_overlap() {
+        let plan = plan(true, (16, 16), 3, Input::Normalised);
+        let request = &plan.request;
+        assert_eq!((request.targets, request.factors, request.signs), (0, 12, 32));
+        assert_eq!(request.signs_largest, 32 + 3 * 64 * 2);
+        assert_eq!(request.bytes, request.signs_exponent + 12);
+        assert_eq!(plan.buffers.bytes(plan.pixels), 3 * 16 * 16 * 3 * 4);
+        assert!(plan.upload_bytes() >= plan.input_scales_offset() + 2 * 12);
+        assert!(plan.download_bytes() >= plan.exponents_offset(plan.values) + 12);
+        assert!(plan.download_bytes() >= plan.exponents_offset(plan.responses()) + 12);
+    }
+
+    #[test]
+    fn shares_of_averages_are_bounded_by_the_overlap_of_windows() {
+        // The identity; 7 positions in 2 windows [0, 4), [3, 7), of which position 3 belongs to both; 1 position in 3.
+        assert_eq!(largest_share(7, 7), 1.0);
+        assert_eq!(largest_share(7, 2), 0.5);
+        assert_eq!(largest_share(8, 2), 0.25);
+        assert_eq!(largest_share(1, 3), 3.0);
+    }
+
+    #[test]
+    fn absurd_sizes_do_not_wrap_around() {
+        let plan = plan(false, (1 << 40, 1 << 40), 7, Input::Rgb8);
+        assert_eq!(plan.bytes(), usize::MAX);
+        assert_eq!(most_images(1 << 40, 1 << 40), 0);
+        assert_eq!(most_images(1 << 20, 1 << 20), 0);
+        assert_eq!(most_images(1, 1), 65535);
+    }
+}

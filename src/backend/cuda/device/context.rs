@@ -4,7 +4,7 @@ use super::description::{DeviceDescription, describe};
 use super::error::{DeviceError, check};
 use super::module::Modules;
 use cudarc::driver::sys::{self, CUcontext, CUdevice};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An open device. Clones are the same device; it closes with the last of them and of what was made from it.
 #[derive(Clone)]
@@ -17,6 +17,9 @@ struct Inner {
     modules: Option<Modules>,
     context: Context,
     description: DeviceDescription,
+    /// Held while a stream captures, and while something waits for the whole context, which the driver forbids
+    /// meanwhile.
+    whole_context: Mutex<()>,
 }
 
 struct Context {
@@ -46,7 +49,8 @@ impl Device {
         let mut handle: CUcontext = std::ptr::null_mut();
         // SAFETY: writes the handle.
         check("cuDevicePrimaryCtxRetain", unsafe { sys::cuDevicePrimaryCtxRetain(&mut handle, device) })?;
-        let mut inner = Inner { modules: None, context: Context { device, handle }, description };
+        let context = Context { device, handle };
+        let mut inner = Inner { modules: None, context, description, whole_context: Mutex::new(()) };
         inner.make_current()?;
         inner.modules = Some(Modules::load(&inner.description)?);
         Ok(Device { inner: Arc::new(inner) })
@@ -60,6 +64,11 @@ impl Device {
     /// Makes the device's context the calling thread's; every call of this wrapper does it first.
     pub(super) fn make_current(&self) -> Result<(), DeviceError> {
         self.inner.make_current()
+    }
+
+    /// Keeps captures and what concerns the whole context apart.
+    pub(super) fn whole_context(&self) -> MutexGuard<'_, ()> {
+        self.inner.whole_context.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn modules(&self) -> Option<&Modules> {
@@ -84,6 +93,7 @@ impl Device {
     /// When a kernel failed.
     pub fn synchronise(&self) -> Result<(), DeviceError> {
         self.make_current()?;
+        let _alone = self.whole_context();
         // SAFETY: the context is current.
         check("cuCtxSynchronize", unsafe { sys::cuCtxSynchronize() })
     }

@@ -17,12 +17,14 @@ unsafe impl Send for Graph {}
 unsafe impl Sync for Graph {}
 
 impl Stream {
-    /// Captures what `work` starts on this stream, instead of running it.
+    /// Captures what `work` starts on this stream, instead of running it. `work` must not wait for the device, nor free
+    /// memory.
     ///
     /// # Errors
     /// What `work` returns, or when something in it cannot be captured.
     pub fn capture<E: From<DeviceError>>(&self, work: impl FnOnce() -> Result<(), E>) -> Result<Graph, E> {
         self.device().make_current()?;
+        let _alone = self.device().whole_context();
         // Other threads go on allocating and launching meanwhile.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is this one's.

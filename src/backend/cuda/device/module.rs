@@ -136,6 +136,8 @@ impl Device {
     /// When no module has it.
     pub fn kernel(&self, name: &str) -> Result<Kernel, DeviceError> {
         self.make_current()?;
+        // The driver may load the kernel, and wait for everything first.
+        let _alone = self.whole_context();
         let modules = self.modules().ok_or(DeviceError::NoKernels)?;
         Ok(Kernel { name: name.to_owned(), function: modules.find(name)?, _device: self.clone() })
     }
