@@ -9,8 +9,6 @@ mod passes;
 mod precision;
 mod real_network;
 #[path = "../reference/mod.rs"]
-#[allow(dead_code, unused_imports)]
 mod reference;
 #[path = "../engine/support.rs"]
-#[allow(dead_code)]
 mod support;
