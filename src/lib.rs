@@ -19,7 +19,7 @@
 //! let patterns = bundled::patterns().ok_or("no bundled patterns: set VGGX_DATA")?;
 //! let patterns = Arc::new(Patterns::open(&patterns, &weights)?);
 //!
-//! let cpu = on_cpu(&weights, 0)?; // 0 threads: all cores
+//! let cpu = on_cpu(&weights, 0)?; // 0 threads: all cores; `on_cuda` takes a GPU
 //! let explainer = Explainer::new(Box::new(cpu), &weights, Some(&patterns), &Method::DEFAULT, None, 0)?;
 //!
 //! let photo = load(Path::new("samples/cat.jpg"), &LoadOptions::default())?;
@@ -43,7 +43,7 @@
 //! | [`network`] | describes the layers, their extents and the preprocessing |
 //! | [`backend`] | runs the forward pass, and backward passes with any operators and gates |
 //! | [`explain`] | turns methods into operators, gates and starts; resolves targets |
-//! | [`bench`] | times a network on a device |
+//! | [`mod@bench`] | times a network on a device |
 //! | [`pipeline`] | runs images through a function, several batches at a time, results in order |
 //! | [`output`] | writes pictures, arrays, the manifest and the run record |
 //! | [`cli`] | is the command line |

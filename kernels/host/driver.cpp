@@ -495,6 +495,7 @@ VGGX_HOST_API CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice 
     case 34: // PCI device
     case 35: // TCC
     case 50: // PCI domain
+    case 115: // memory pools
         *value = 0;
         break;
     case 15: // overlap of copies

@@ -1,6 +1,8 @@
 //! The command itself, as its users and their scripts meet it.
 
 mod bench;
+#[cfg(target_os = "linux")]
+mod cuda;
 mod images;
 mod info;
 mod outputs;
@@ -11,3 +13,7 @@ mod usage;
 
 #[path = "../weights/support.rs"]
 mod support;
+
+#[cfg(target_os = "linux")]
+#[path = "../host_driver/mod.rs"]
+mod host_driver;

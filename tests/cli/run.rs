@@ -127,6 +127,8 @@ impl Place {
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(VGGX);
         command.args(arguments).current_dir(self.path()).env_remove("VGGX_DATA").stdin(Stdio::null());
+        // What `auto` means must not depend on the machine.
+        command.env("CUDA_VISIBLE_DEVICES", "-1");
         command
     }
 

@@ -21,8 +21,9 @@ fn usage_errors_end_with_2_and_leave_nothing() {
         ("a.png --std 0,1,1", &["zero"]),
         ("a.png --pixel-scale -1", &["positive"]),
         ("a.png --channel-order brg", &["rgb", "bgr"]),
-        ("a.png --device gpu", &["cuda:0,1"]),
-        ("a.png --precision f64", &["f16"]),
+        ("a.png --device gpu", &["cuda:N"]),
+        ("a.png --device cuda:0,1", &["cuda:0,1", "one device"]),
+        ("a.png --precision f64", &["f16", "bf16"]),
         ("a.png --batch 0", &["--batch"]),
         ("a.png --threads 0", &["--threads"]),
         ("a.png --seed -1", &["-1"]),
@@ -80,8 +81,8 @@ fn what_cannot_run_ends_with_1() {
     let place = Place::new();
     for (arguments, words) in [
         ("a.png --device cuda", &["cuda", "--device cpu"][..]),
-        ("a.png --device cuda:0,1", &["cuda:0,1", "--device cpu"]),
         ("a.png --precision f16", &["f16", "f32"]),
+        ("a.png --precision bf16 --device cpu", &["bf16", "f32"]),
         ("a.png --target 8", &["target 8", "8 outputs", "0 to 7"]),
         ("a.png --target top9", &["top9", "8 outputs"]),
         ("a.png --target bee", &["bee", "--labels"]),

@@ -4,13 +4,11 @@
 mod agreement;
 mod edges;
 #[path = "../host_driver/mod.rs"]
-#[allow(dead_code)]
 mod host_driver;
 mod passes;
 mod precision;
+mod real_network;
 #[path = "../reference/mod.rs"]
-#[allow(dead_code, unused_imports)]
 mod reference;
 #[path = "../engine/support.rs"]
-#[allow(dead_code)]
 mod support;

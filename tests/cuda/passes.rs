@@ -20,10 +20,19 @@ pub fn cuda(case: &Case, precision: Precision) -> Cuda {
 const GATES: [Gate; 3] = [Gate::Mask, Gate::Sign, Gate::MaskAndSign];
 const STARTS: [Start; 2] = [Start::One, Start::Response];
 
-pub fn prepare(backend: &mut dyn Backend, case: &Case, gate: Gate, start: Start) -> PassId {
+pub fn try_prepare(
+    backend: &mut dyn Backend,
+    case: &Case,
+    gate: Gate,
+    start: Start,
+) -> Result<PassId, BackendError> {
     let operators =
         Operators::new(case.weights.clone(), None, Operator::Weight, SEED).expect("no patterns needed");
-    backend.prepare(&Pass { operators: Arc::new(operators), gate, start }).expect("it fits")
+    backend.prepare(&Pass { operators: Arc::new(operators), gate, start })
+}
+
+pub fn prepare(backend: &mut dyn Backend, case: &Case, gate: Gate, start: Start) -> PassId {
+    try_prepare(backend, case, gate, start).expect("it fits")
 }
 
 fn true_values(relevance: &Relevance) -> Vec<f64> {

@@ -1,7 +1,7 @@
 //! Every CUDA kernel, launch by launch, against float64 written plainly. Without a GPU the kernels run on the processor
 //! (kernels/host/); `VGGX_TEST_DEVICE=cuda` runs the same tests on the GPU that the installed driver shows.
 
-#[allow(dead_code)] // not all of it is needed here
+mod convolution;
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
 mod image;

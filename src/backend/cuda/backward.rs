@@ -37,14 +37,14 @@ pub(super) fn backward(
     let signal = match &plan.classifier {
         Some(classifier) => {
             let signal = pass.through_dense_layers(classifier, signal);
-            pass.into_map(classifier, signal)
+            pass.reach_map(classifier, signal)
         }
         None => pass.unpool(signal),
     };
     let signal = pass.through_stages(signal);
     // A classifier's response is one number an image: it joins at the end.
     let joins = plan.classifier.is_some() && start == Start::Response;
-    pass.to_pixels(signal, if joins { request + plan.request.factors as u64 } else { 0 });
+    pass.reach_pixels(signal, if joins { request + plan.request.factors as u64 } else { 0 });
     pass.steps.finish()
 }
 
@@ -151,7 +151,7 @@ impl Pass<'_> {
     }
 
     /// From the first dense layer's input to the last stage's convolution.
-    fn into_map(&mut self, classifier: &ClassifierPlan, signal: Signal) -> Signal {
+    fn reach_map(&mut self, classifier: &ClassifierPlan, signal: Signal) -> Signal {
         if classifier.pooled.is_none() {
             return self.unpool(signal);
         }
@@ -244,7 +244,7 @@ impl Pass<'_> {
     }
 
     /// Through the first convolution, and out.
-    fn to_pixels(&mut self, signal: Signal, factors: u64) {
+    fn reach_pixels(&mut self, signal: Signal, factors: u64) {
         let (plan, at) = (self.steps.plan, self.steps.at);
         let geometry = plan.geometry;
         let operator = &self.operators[0];

@@ -277,8 +277,7 @@ fn variants(
         Parameters::Forward(_) => "convolution_forward",
         _ => "convolution_backward",
     };
-    let pooled =
-        matches!(parameters, Parameters::Forward(forward) if forward.epilogue == VGGX_RECTIFY_POOL as i32);
+    let pooled = matches!(parameters, Parameters::Forward(forward) if forward.epilogue == VGGX_RECTIFY_POOL);
     let (height, width) = (operand.height as usize, operand.width as usize);
     let positions = if pooled { 4 * height.div_ceil(2) * width.div_ceil(2) } else { height * width };
     let rows = operand.images as usize * positions;
@@ -312,7 +311,7 @@ fn part_of(parameters: &Parameters, layer: &mut usize, precision: Precision) -> 
     let count = |factors: &[i32]| factors.iter().map(|&factor| factor as usize).product::<usize>();
     // What is stored below a pool is the map under it.
     let stored = |below: &VggxBelow, height: i32, width: i32| match below.below {
-        kind if kind == VGGX_BELOW_POOL as i32 => count(&[below.unpooled_height, below.unpooled_width]),
+        kind if kind == VGGX_BELOW_POOL => count(&[below.unpooled_height, below.unpooled_width]),
         _ => count(&[height, width]),
     };
     let (name, bytes) = match parameters {
@@ -394,7 +393,7 @@ impl Product {
             operand,
             bias: lists[0].address(),
             bias_bound: 0.0,
-            epilogue: VGGX_LINEAR as i32,
+            epilogue: VGGX_LINEAR,
             output: output.address(),
             output_scale: scale(3),
             mask: 0,

@@ -5,6 +5,7 @@ use super::earlier::Earlier;
 use super::inputs::{input_name, inputs};
 use super::record::{identity, recorded_options};
 use super::results::Results;
+use crate::backend::cuda::device::DeviceError;
 use crate::backend::{Backend, BackendError};
 use crate::cli::device::Opened;
 use crate::cli::exit::{Failure, Outcome};
@@ -17,6 +18,7 @@ use crate::output::{Writer, parse_formats, path_text};
 use crate::pipeline::{ImageBatch, batches, in_order};
 use crate::weights::Weights;
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 /// Explains all inputs of the command line.
@@ -148,15 +150,34 @@ fn explain_all(
     let backend = explainer.backend();
     let concurrent = backend.concurrent_batches();
     let batches = batches(todo, load, threads, batch_size(options, backend), concurrent + 1);
+    // What the device said on all threads.
+    let failures = Mutex::new(Vec::new());
     let explain = |batch: ImageBatch| {
         let explained = explain(explainer, &batch, &options.target);
+        if let Err(ExplainError::Backend(BackendError::Device(error))) = &explained {
+            failures.lock().unwrap_or_else(PoisonError::into_inner).push(error.clone());
+        }
         (batch, explained)
     };
     let mut positions = positions.into_iter();
-    in_order(batches, concurrent, explain, |(batch, explained)| {
+    let ended = in_order(batches, concurrent, explain, |(batch, explained)| {
         backend.notices().iter().for_each(|notice| results.tell(notice));
-        results.write(&mut positions, batch, explained.map_err(batch_failure)?)
+        let explained = explained.map_err(Stop::Batch)?;
+        results.write(&mut positions, batch, explained).map_err(Stop::Results)
+    });
+    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ended.map_err(|stop| match stop {
+        Stop::Results(failure) => failure,
+        Stop::Batch(error) => batch_failure(&error, &failures),
     })
+}
+
+/// Why a run stops.
+enum Stop {
+    /// A batch could not be computed.
+    Batch(ExplainError),
+    /// Something could not be written or told.
+    Results(Failure),
 }
 
 /// The batch that was asked for, or the backend's choice, smaller for larger crops.
@@ -180,16 +201,18 @@ fn explain(
     explainer.explain((first.height, first.width), &inputs, target)
 }
 
-/// Why the run cannot go on.
-fn batch_failure(error: ExplainError) -> Failure {
-    let advice = match error {
-        ExplainError::Backend(BackendError::Network(_)) => "; see --resize and --crop",
-        ExplainError::Backend(BackendError::Device(_)) => {
-            "; what was done before is kept, and the same call goes on from there"
+/// Why the run cannot go on, with what the device said to this batch and others.
+fn batch_failure(error: &ExplainError, failures: &[DeviceError]) -> Failure {
+    Failure::Run(match error {
+        ExplainError::Backend(BackendError::Network(_)) => format!("{error}; see --resize and --crop"),
+        ExplainError::Backend(BackendError::Device(error)) => {
+            // A failed kernel ends the work of all threads, and only the one that launched it knows its name.
+            let kernel = failures.iter().find(|failure| matches!(failure, DeviceError::Kernel { .. }));
+            let error = kernel.unwrap_or(error);
+            format!("{error}; what was done before is kept, and the same call goes on from there")
         }
-        _ => "",
-    };
-    Failure::Run(format!("{error}{advice}"))
+        error => error.to_string(),
+    })
 }
 
 /// What became of the run, on standard error.

@@ -15,6 +15,9 @@ impl fmt::Display for CudaVersion {
     }
 }
 
+/// The call that starts a kernel.
+pub(super) const LAUNCH: &str = "cuLaunchKernel";
+
 /// The driver's name of an error and its explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverStatus {
@@ -200,15 +203,22 @@ impl DeviceError {
         }
     }
 
-    /// The same error, with the kernel and its shape named if a kernel may have caused it.
+    /// The same error, with the kernel and its shape named if it is a kernel's.
     #[must_use]
     pub fn in_kernel(self, kernel: &str, shape: impl FnOnce() -> String) -> Self {
         match self {
-            DeviceError::Lost { during, status } if !status.is_kernel_failure() => {
+            DeviceError::Lost { status, .. } if status.is_kernel_failure() => {
+                DeviceError::Kernel { kernel: kernel.to_owned(), shape: shape(), status }
+            }
+            DeviceError::Lost { during, status } => {
                 DeviceError::Lost { during: format!("{during} after {kernel}"), status }
             }
-            DeviceError::Lost { status, .. } | DeviceError::Call { status, .. } => {
+            DeviceError::Call { call: LAUNCH, status } => {
                 DeviceError::Kernel { kernel: kernel.to_owned(), shape: shape(), status }
+            }
+            // Named when it was launched: by whom and on what is said here.
+            DeviceError::Kernel { kernel, shape: launched, status } => {
+                DeviceError::Kernel { kernel, shape: format!("{}; {launched}", shape()), status }
             }
             other => other,
         }
@@ -216,7 +226,12 @@ impl DeviceError {
 
     /// Whether a smaller batch may succeed.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, DeviceError::OutOfMemory { .. })
+        match self {
+            DeviceError::OutOfMemory { .. } => true,
+            // Of pinned memory, or of what the driver takes for itself.
+            DeviceError::Call { status, .. } => status.code == CUresult::CUDA_ERROR_OUT_OF_MEMORY,
+            _ => false,
+        }
     }
 }
 

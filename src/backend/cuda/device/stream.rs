@@ -1,7 +1,7 @@
 //! Streams of work, and the events that time them.
 
 use super::context::Device;
-use super::error::{DeviceError, check};
+use super::error::{DeviceError, LAUNCH, check};
 use super::memory::{DeviceMemory, Plain, bytes_of, bytes_of_mut};
 use super::module::Kernel;
 use cudarc::driver::sys::{self, CUevent, CUevent_flags, CUstream, CUstream_flags};
@@ -96,7 +96,7 @@ impl Stream {
                 std::ptr::null_mut(),
             )
         };
-        check("cuLaunchKernel", code).map_err(|error| {
+        check(LAUNCH, code).map_err(|error| {
             error.in_kernel(&kernel.name, || {
                 format!("grid {x}×{y}×{z}, {} threads, {} bytes of shared memory", size.threads, size.shared)
             })
