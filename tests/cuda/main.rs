@@ -3,6 +3,7 @@
 
 mod agreement;
 mod edges;
+mod heat_maps;
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
 mod passes;
