@@ -10,5 +10,7 @@ mod precision;
 mod real_network;
 #[path = "../reference/mod.rs"]
 mod reference;
+// Shared with the tests of the CPU engine, which use more of it.
+#[allow(dead_code)]
 #[path = "../engine/support.rs"]
 mod support;
