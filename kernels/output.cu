@@ -59,8 +59,9 @@ VGGX_KERNEL(output_heat_map, VggxOutput, 256, 4) {
     for (int i = 0; i < 4; ++i) {
         const int64_t at = int64_t(blockIdx.x) * 1024 + i * 256 + threadIdx.x;
         if (at < positions) {
-            const float sum = (values[at] + values[positions + at]) + values[2 * positions + at];
-            heat_map[at] = power.scale(sum) * factor;
+            // The planes as output_planes writes them. Their sum is exact to a bit in double, and rounded once.
+            const auto plane = [&](int channel) { return double(power.scale(values[channel * positions + at]) * factor); };
+            heat_map[at] = float(plane(0) + plane(1) + plane(2));
         }
     }
 }

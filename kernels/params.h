@@ -214,8 +214,8 @@ typedef struct {
 // output_planes: brings every image's largest magnitude into [1/2, 1) by its power of two, in place, then multiplies
 // with the image's factor (the mantissa of a response; absent: one). Adds the power to the exponents.
 // Grid (ceil(3 * positions / 1024), images), 256 threads: 4 values a thread.
-// output_heat_map: writes the sum over the three planes ((first + second) + third), scaled like the planes, to `heat_map`; it
-// reads them as they are before output_planes. The largest of the planes is the scale of both; sums stay below 3.
+// output_heat_map: writes the sum over the three planes to `heat_map`, scaled like the planes: of each as output_planes would leave
+// it, in double, rounded once. It reads them as they are before output_planes. Sums stay below 3.
 // Grid (ceil(positions / 1024), images), 256 threads.
 typedef struct {
     vggx_address values;   // float [images, 3, positions]

@@ -207,8 +207,12 @@ fn links_lead_somewhere() {
 
 #[test]
 fn every_option_is_explained() {
-    let help = Command::new(env!("CARGO_BIN_EXE_vggx")).args(["explain", "--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help: String = ["explain", "bench"]
+        .map(|command| {
+            let help = Command::new(env!("CARGO_BIN_EXE_vggx")).args([command, "--help"]).output().unwrap();
+            String::from_utf8(help.stdout).unwrap()
+        })
+        .concat();
     let options: BTreeSet<&str> = help
         .lines()
         .filter_map(|line| line.trim_start().split_once("--").filter(|(before, _)| before.len() <= 4))

@@ -87,7 +87,8 @@ pub struct Batch<'a> {
 /// What a pass brought back to the pixels of one image.
 #[derive(Clone, Debug)]
 pub struct Relevance {
-    /// \[3, height, width\], channels in the network's order; the value is `values` · 2^`scale_log2`.
+    /// \[3, height, width\], channels in the network's order, or a heat map \[height, width\]; the value is `values` ·
+    /// 2^`scale_log2`.
     pub values: Vec<f32>,
     /// Power of two that the values must be multiplied with.
     pub scale_log2: i32,
@@ -231,4 +232,23 @@ pub trait Trace {
     /// # Errors
     /// An entry fails when its target does not exist or its signal is not finite; the other images' are valid.
     fn backward(&self, pass: PassId, targets: &[usize]) -> Vec<Result<Relevance, BackendError>>;
+
+    /// As [`Trace::backward`], each image's three channels summed to a heat map: in float64, rounded once. A device sums
+    /// before it sends.
+    ///
+    /// # Panics
+    /// As [`Trace::backward`].
+    ///
+    /// # Errors
+    /// As [`Trace::backward`].
+    fn heat_maps(&self, pass: PassId, targets: &[usize]) -> Vec<Result<Relevance, BackendError>> {
+        let summed = |relevance: Relevance| {
+            let (first, rest) = relevance.values.split_at(relevance.values.len() / 3);
+            let (second, third) = rest.split_at(rest.len() / 2);
+            let sum =
+                |((&a, &b), &c): ((&f32, &f32), &f32)| (f64::from(a) + f64::from(b) + f64::from(c)) as f32;
+            Relevance { values: first.iter().zip(second).zip(third).map(sum).collect(), ..relevance }
+        };
+        self.backward(pass, targets).into_iter().map(|result| result.map(summed)).collect()
+    }
 }

@@ -1,7 +1,7 @@
 //! Runs methods on batches of images.
 
 use super::fold::fold;
-use super::method::{Method, Operator, Recipe};
+use super::method::{Kind, Method, Operator, Recipe};
 use super::operators::{OperatorError, Operators};
 use super::target::{Target, TargetError};
 use crate::backend::{Backend, BackendError, Batch, Gate, Pass, PassId, Pixels, Relevance, Start, Trace};
@@ -24,6 +24,16 @@ pub struct Explainer {
 struct PreparedPass {
     key: (Operator, Gate, Start),
     id: PassId,
+    detail: Detail,
+}
+
+/// What comes back of a pass.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// The three channels.
+    Planes,
+    /// Their sum.
+    HeatMap,
 }
 
 /// Where a method's array comes from.
@@ -63,7 +73,7 @@ pub struct Explanation {
     /// The method.
     pub method: Method,
     /// \[3, height, width\], red, green, blue, in units of the network's normalised input; the value is
-    /// `values` · 2^`scale_log2`.
+    /// `values` · 2^`scale_log2`. Attributions [for pictures](Explainer::with_heat_maps): \[height, width\].
     pub values: Vec<f32>,
     /// 0 unless float32 would overflow.
     pub scale_log2: i32,
@@ -155,7 +165,7 @@ impl Explainer {
                             let id = backend
                                 .prepare(&pass)
                                 .map_err(|source| PrepareError::Backend { method, source })?;
-                            passes.push(PreparedPass { key, id });
+                            passes.push(PreparedPass { key, id, detail: Detail::Planes });
                             passes.len() - 1
                         }
                     };
@@ -173,6 +183,25 @@ impl Explainer {
             passes,
             methods: sources,
         })
+    }
+
+    /// For pictures alone: attributions come as heat maps, the sums over their channels, \[height, width\]. A device then
+    /// sends a third of the numbers.
+    #[must_use]
+    pub fn with_heat_maps(mut self) -> Self {
+        for (index, pass) in self.passes.iter_mut().enumerate() {
+            // A pass may serve several methods. What is multiplied with the input is summed afterwards.
+            let mut users = self
+                .methods
+                .iter()
+                .filter(|(_, source)| matches!(source, Source::Pass { index: used, .. } if *used == index));
+            let all_attributions = users.all(|(method, source)| {
+                method.kind() == Kind::Attribution
+                    && matches!(source, Source::Pass { times_input: false, .. })
+            });
+            pass.detail = if all_attributions { Detail::HeatMap } else { Detail::Planes };
+        }
+        self
     }
 
     /// The device.
@@ -210,7 +239,10 @@ impl Explainer {
         let start: Vec<usize> = targets.iter().map(|target| *target.as_ref().unwrap_or(&0)).collect();
         let mut relevances = Vec::with_capacity(self.passes.len());
         for pass in &self.passes {
-            let relevance = trace.backward(pass.id, &start);
+            let relevance = match pass.detail {
+                Detail::Planes => trace.backward(pass.id, &start),
+                Detail::HeatMap => trace.heat_maps(pass.id, &start),
+            };
             // What is wrong with the device is wrong with all images.
             if let Some(Err(error)) = relevance.iter().find(|one| matches!(one, Err(BackendError::Device(_))))
             {
@@ -257,7 +289,9 @@ impl Explainer {
                     }
                 };
                 let scale_log2 = fold(&mut values, scale_log2);
-                self.to_rgb(&mut values);
+                if values.len() == input.pixels.len() {
+                    self.to_rgb(&mut values);
+                }
                 Ok(Explanation { method, values, scale_log2 })
             })
             .collect::<Result<_, ExplainError>>()?;

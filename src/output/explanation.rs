@@ -20,10 +20,18 @@ pub struct Explanation {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// 3 × height × width values, channels R, G, B, in units of the network's normalised input divided by 2^`scale_log2`.
+    /// 3 × height × width values, channels R, G, B, in units of the network's normalised input divided by 2^`scale_log2`;
+    /// of a heat map that is only to be drawn, height × width sums over the channels.
     pub values: Vec<f32>,
     /// Power of two by which `values` are to be multiplied; 0 unless float32 would overflow.
     pub scale_log2: i32,
+}
+
+impl Explanation {
+    /// Whether the values are a heat map's sums over the channels, rather than the channels.
+    pub(super) fn holds_sums(&self) -> bool {
+        self.rendering == Rendering::HeatMap && Some(self.values.len()) == self.height.checked_mul(self.width)
+    }
 }
 
 /// Checks that `values` make 3 channels of height × width pixels, and that a picture of that size can exist.

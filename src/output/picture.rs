@@ -26,7 +26,8 @@ pub fn signal_picture(values: &[f32], height: usize, width: usize) -> Result<Rgb
 /// Draws an attribution as a heat map: with v the sum over the channels, the colour is that of
 /// sign(v) · (|v| / max|v|)^`gamma` on a diverging, perceptually uniform map; red is positive, blue negative, white zero.
 ///
-/// `values` are 3 × `height` × `width`, in any unit. Values that are not finite are drawn as in [`signal_picture`].
+/// `values` are 3 × `height` × `width`, in any unit, or the `height` × `width` sums themselves. Values that are not
+/// finite are drawn as in [`signal_picture`].
 ///
 /// # Errors
 /// [`OutputError::Shape`] when the number of values does not fit, [`OutputError::InvalidGamma`] when `gamma` is not a
@@ -37,14 +38,19 @@ pub fn heat_map_picture(
     width: usize,
     gamma: f64,
 ) -> Result<RgbImage, OutputError> {
-    check_shape(values.len(), height, width)?;
     check_gamma(gamma)?;
-    let [red, green, blue] = channels(values);
-    // In float64 the sum of three float32 values neither overflows nor loses subnormals.
-    let sums =
-        || red.iter().zip(green).zip(blue).map(|((&r, &g), &b)| f64::from(r) + f64::from(g) + f64::from(b));
-    let largest = largest_magnitude(sums());
-    let pixels = sums().map(|sum| {
+    let sums: Vec<f64> = if Some(values.len()) == height.checked_mul(width) {
+        check_shape(values.len().saturating_mul(3), height, width)?;
+        values.iter().map(|&sum| f64::from(sum)).collect()
+    } else {
+        check_shape(values.len(), height, width)?;
+        let [red, green, blue] = channels(values);
+        // In float64 the sum of three float32 values neither overflows nor loses subnormals.
+        let sum = |((&r, &g), &b): ((&f32, &f32), &f32)| f64::from(r) + f64::from(g) + f64::from(b);
+        red.iter().zip(green).zip(blue).map(sum).map(rounded).collect()
+    };
+    let largest = largest_magnitude(sums.iter().copied());
+    let pixels = sums.into_iter().map(|sum| {
         let share = relative(sum, largest);
         colour(share.signum() * share.abs().powf(gamma))
     });
@@ -90,6 +96,13 @@ fn channels(values: &[f32]) -> [&[f32]; 3] {
 /// The largest finite magnitude, 0 where there is none.
 fn largest_magnitude(values: impl Iterator<Item = f64>) -> f64 {
     values.map(f64::abs).filter(|magnitude| magnitude.is_finite()).fold(0.0, f64::max)
+}
+
+/// A sum rounded as a device rounds it that sums itself, so that a picture does not depend on who summed.
+fn rounded(sum: f64) -> f64 {
+    let single = f64::from(sum as f32);
+    // Beyond float32, or among its subnormals, the device has scaled before.
+    if single.is_finite() && single.abs() >= f64::from(f32::MIN_POSITIVE) { single } else { sum }
 }
 
 /// `value` in units of `largest`, in [−1, 1]. Float64 holds the quotient of any two float32 values without loss.

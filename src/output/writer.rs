@@ -77,7 +77,8 @@ impl Writer {
         kept: &[String],
     ) -> Result<Vec<MethodFiles>, OutputError> {
         let stem = relative_stem(name)?;
-        let arrays = arrays_of(explanations)?;
+        let only_drawn = self.formats.iter().all(|&format| format == Format::Png);
+        let arrays = arrays_of(explanations, only_drawn)?;
         let mut files = Vec::new();
         for explanation in explanations {
             let key = method_key(&explanation.method)?;
@@ -164,10 +165,13 @@ impl Writer {
     }
 }
 
-fn arrays_of(explanations: &[Explanation]) -> Result<Arrays<'_>, OutputError> {
+/// The arrays by their keys. What is `only_drawn` may be a heat map's sums; nothing but its picture can be made of them.
+fn arrays_of(explanations: &[Explanation], only_drawn: bool) -> Result<Arrays<'_>, OutputError> {
     let mut arrays = Arrays::new();
-    for Explanation { method, height, width, values, scale_log2, .. } in explanations {
-        check_shape(values.len(), *height, *width)?;
+    for explanation in explanations {
+        let Explanation { method, height, width, values, scale_log2, .. } = explanation;
+        let planes = if only_drawn && explanation.holds_sums() { 3 } else { 1 };
+        check_shape(values.len().saturating_mul(planes), *height, *width)?;
         let array = Array { height: *height, width: *width, values: values.into(), scale_log2: *scale_log2 };
         if arrays.insert(method_key(method)?, array).is_some() {
             return Err(OutputError::RepeatedMethod { method: method.clone() });

@@ -1,7 +1,9 @@
 //! `vggx bench`: what it counts is exact, what it measures is at least consistent.
 
-use crate::run::Place;
+use crate::host_driver;
+use crate::run::{Place, Ran, VGGX};
 use serde_json::Value;
+use std::process::Command;
 
 /// Everything small: the times say nothing.
 const SMALL: &str =
@@ -115,4 +117,85 @@ fn what_cannot_be_measured_is_refused() {
     }
     place.vggx("bench --weights net.safetensors --crop 3").expect(1, &["too small"]);
     place.vggx("bench --weights missing.safetensors").expect(1, &["missing.safetensors"]);
+}
+
+/// On a CUDA device, here by host execution: the same work, the kernels named, and with `--every-kernel` all variants tried.
+#[test]
+fn cuda_kernels_are_timed_one_by_one() {
+    let info = Ran::from(&Command::new(VGGX).args(["info", "--json"]).output().unwrap()).done();
+    if info.rows()[0]["cuda"]["architectures"] == serde_json::json!([]) {
+        eprintln!("not run: this build has no CUDA kernels");
+        return;
+    }
+    let place = Place::new();
+    let call = format!("{SMALL} --device cuda --every-kernel --method gradient,deconvnet --json");
+    let mut command = place.command(call.split_whitespace());
+    let report = &Ran::from(&host_driver::with_driver(&mut command).output().unwrap()).done().rows()[0];
+    assert_eq!(report["element"], "f16");
+    if !host_driver::on_device() {
+        assert_eq!(report["hardware"], "host execution", "the numbers mean nothing, and say so");
+    }
+    let layers = report["layers"].as_array().unwrap();
+    let rows: Vec<(&str, &str)> = layers
+        .iter()
+        .map(|layer| (layer["name"].as_str().unwrap(), layer["way"].as_str().unwrap()))
+        .collect();
+    let forward = [
+        "normalise",
+        "features.0",
+        "features.3",
+        "average pool",
+        "classifier.0",
+        "classifier.3",
+        "classifier.6",
+    ];
+    let backward = [
+        "start",
+        "classifier.6",
+        "classifier.3",
+        "classifier.0",
+        "average pool",
+        "features.3",
+        "features.0",
+        "output",
+    ];
+    let expected: Vec<(&str, &str)> = forward
+        .map(|name| (name, "forward"))
+        .into_iter()
+        .chain(backward.map(|name| (name, "backward")))
+        .collect();
+    assert_eq!(rows, expected);
+    let cpu = &place.vggx(&format!("{SMALL} --method gradient --json")).done().rows()[0];
+    for layer in layers {
+        let (name, kernel) = (layer["name"].as_str().unwrap(), layer["kernel"].as_str().unwrap());
+        assert!(number(&layer["milliseconds"]) > 0.0 && number(&layer["megabytes"]) > 0.0, "{layer}");
+        // The same work as on the CPU, on half the bytes at least of the operators.
+        let same = |other: &&Value| other["name"] == layer["name"] && other["way"] == layer["way"];
+        let other = cpu["layers"].as_array().unwrap().iter().find(same);
+        if let Some(other) = other.filter(|_| layer["tflops"].is_number()) {
+            assert_eq!(layer["gflop"], other["gflop"], "{name}");
+            assert!(number(&layer["megabytes"]) < number(&other["megabytes"]), "{name}");
+        }
+        let tried: Vec<&str> =
+            layer["tried"].as_array().unwrap().iter().map(|time| time["kernel"].as_str().unwrap()).collect();
+        let way = layer["way"].as_str().unwrap();
+        if name.starts_with("classifier") || name == "features.3" {
+            assert!(kernel.starts_with(&format!("convolution_{way}_f16_")), "{kernel}");
+            assert!(tried.contains(&kernel), "{kernel} is not among {tried:?}");
+            for tile in ["256x64", "128x128", "128x256"] {
+                assert!(tried.iter().any(|kernel| kernel.contains(tile)), "{tile} is not among {tried:?}");
+            }
+        } else {
+            assert!(
+                tried.is_empty() && kernel.contains(if name == "output" { "planes" } else { "f16" }),
+                "{layer}"
+            );
+        }
+    }
+    let products = report["ceiling"]["products"].as_array().unwrap();
+    assert!(products.len() >= 3 && products.iter().all(|product| number(&product["tflops"]) > 0.0));
+    let best = products.iter().map(|product| number(&product["tflops"])).fold(0.0, f64::max);
+    assert_eq!(report["ceiling"]["tflops"], best);
+    assert!(number(&report["copy"]["gigabytes_per_second"]) > 0.0);
+    assert_eq!(report["end_to_end"].as_array().unwrap().len(), 3);
 }

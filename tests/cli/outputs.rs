@@ -141,6 +141,21 @@ fn neither_batches_nor_threads_change_a_byte() {
     }
 }
 
+/// Alone, pictures of attributions are made from sums that the backend returns; beside arrays, from all channels.
+#[test]
+fn pictures_do_not_depend_on_the_other_formats() {
+    let place = Place::new();
+    let methods = "a.png b.png --patterns patterns.safetensors --method pattern-attribution,patternnet,attribution:filter";
+    place.explain(&format!("{methods} --format png -o alone")).done();
+    place.explain(&format!("{methods} --format png,npy -o beside")).done();
+    let pictures: Vec<String> =
+        place.files("alone").into_iter().filter(|file| file.ends_with(".png")).collect();
+    assert_eq!(pictures.len(), 6);
+    for file in pictures {
+        assert!(place.read(&format!("alone/{file}")) == place.read(&format!("beside/{file}")), "{file}");
+    }
+}
+
 #[test]
 fn the_seed_changes_random_and_gamma_heat_maps_only() {
     let place = Place::new();

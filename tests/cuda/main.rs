@@ -3,6 +3,7 @@
 
 mod agreement;
 mod edges;
+mod heat_maps;
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
 mod passes;
@@ -10,6 +11,7 @@ mod precision;
 mod real_network;
 #[path = "../reference/mod.rs"]
 mod reference;
-#[path = "../engine/support.rs"]
+// Shared with the tests of the CPU engine, which use more of it.
 #[allow(dead_code)]
+#[path = "../engine/support.rs"]
 mod support;

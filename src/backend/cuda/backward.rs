@@ -1,6 +1,6 @@
 //! The steps of a backward pass.
 
-use super::buffers::Addresses;
+use super::buffers::{Addresses, Buffer};
 use super::forward::{OperandSide, Steps, stage_shape};
 use super::operators::PreparedOperator;
 use super::params::{
@@ -20,12 +20,40 @@ struct Signal {
     scale: VggxScale,
 }
 
+/// What comes back of a signal that has arrived at the pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Detail {
+    /// All three channels.
+    Planes,
+    /// Their sum.
+    HeatMap,
+}
+
+impl Detail {
+    /// Numbers for each pixel.
+    pub fn channels(self) -> usize {
+        match self {
+            Detail::Planes => 3,
+            Detail::HeatMap => 1,
+        }
+    }
+
+    /// Where they are.
+    pub fn buffer(self, plan: &Plan) -> Buffer {
+        match self {
+            Detail::Planes => plan.values,
+            Detail::HeatMap => plan.heat_map,
+        }
+    }
+}
+
 /// All steps of a backward pass with these operators, one a parametric layer; `names` are the layers'.
 pub(super) fn backward(
     plan: &Plan,
     at: &Addresses,
     operators: &[Arc<PreparedOperator>],
     (gate, start): (Gate, Start),
+    detail: Detail,
     names: &[String],
 ) -> Vec<Step> {
     let mut steps = Steps::new(plan, at);
@@ -44,7 +72,7 @@ pub(super) fn backward(
     let signal = pass.through_stages(signal);
     // A classifier's response is one number an image: it joins at the end.
     let joins = plan.classifier.is_some() && start == Start::Response;
-    pass.reach_pixels(signal, if joins { request + plan.request.factors as u64 } else { 0 });
+    pass.reach_pixels(signal, if joins { request + plan.request.factors as u64 } else { 0 }, detail);
     pass.steps.finish()
 }
 
@@ -244,7 +272,7 @@ impl Pass<'_> {
     }
 
     /// Through the first convolution, and out.
-    fn reach_pixels(&mut self, signal: Signal, factors: u64) {
+    fn reach_pixels(&mut self, signal: Signal, factors: u64, detail: Detail) {
         let (plan, at) = (self.steps.plan, self.steps.at);
         let geometry = plan.geometry;
         let operator = &self.operators[0];
@@ -271,16 +299,21 @@ impl Pass<'_> {
             values,
             scale,
             factors,
-            heat_map: 0,
+            heat_map: at.of(plan.heat_map),
             exponents,
             images: self.steps.images(),
             positions: positions as i32,
         };
-        let size = per_image(3 * positions, 1024, geometry.images);
-        self.steps.launch("output_planes".to_owned(), size, shape, parameters);
-        let bytes = plan.buffers.bytes(plan.values);
-        self.steps.push(Step::Download { address: values, offset: 0, bytes });
-        let (offset, bytes) = (plan.exponents_offset(plan.values), plan.buffers.bytes(plan.exponents));
+        let size = per_image(detail.channels() * positions, 1024, geometry.images);
+        let kernel = match detail {
+            Detail::Planes => "output_planes",
+            Detail::HeatMap => "output_heat_map",
+        };
+        self.steps.launch(kernel.to_owned(), size, shape, parameters);
+        let buffer = detail.buffer(plan);
+        let bytes = plan.buffers.bytes(buffer);
+        self.steps.push(Step::Download { address: at.of(buffer), offset: 0, bytes });
+        let (offset, bytes) = (plan.exponents_offset(buffer), plan.buffers.bytes(plan.exponents));
         self.steps.push(Step::Download { address: exponents, offset, bytes });
     }
 }

@@ -114,6 +114,8 @@ pub(super) struct Plan {
     pub start: Buffer,
     /// float \[images, 3, height, width\].
     pub values: Buffer,
+    /// float \[images, height, width\].
+    pub heat_map: Buffer,
     /// int32 \[images\].
     pub exponents: Buffer,
 }
@@ -194,6 +196,8 @@ impl Plan {
         }
         // The first stage's signal is in the even room.
         let values = buffers.add(Room::Odd, product(&[positions, 3, size_of::<f32>()]));
+        // Made of the values, when that signal has been read.
+        let heat_map = buffers.add(Room::Even, product(&[positions, size_of::<f32>()]));
         let exponents = buffers.add(Room::Pass, product(&[images, size_of::<i32>()]));
 
         let classifier = chain.classifier.as_ref().map(|classifier| {
@@ -225,6 +229,7 @@ impl Plan {
             request,
             start,
             values,
+            heat_map,
             exponents,
         }
     }

@@ -2,7 +2,7 @@
 //! flushed before.
 
 use super::Cuda;
-use super::backward::backward;
+use super::backward::{Detail, backward};
 use super::batch::{fill, geometry};
 use super::device::{DeviceError, DeviceMemory, Event, LaunchSize, Stream, bytes_of};
 use super::forward::forward;
@@ -182,7 +182,8 @@ fn time_slot(
     }
     let timer = Timer::new(engine)?;
     let forward = forward(plan, at, &engine.network, &engine.names);
-    let backward = backward(plan, at, &pass.operators, (pass.gate, pass.start), &engine.names);
+    let backward =
+        backward(plan, at, &pass.operators, (pass.gate, pass.start), Detail::Planes, &engine.names);
     let mut timed: Vec<Timed> = Vec::new();
     // The first round does not count: kernels are loaded, clocks rise.
     for round in 0..=request.repeats.max(1) {

@@ -2,7 +2,7 @@
 //! busy while the host copies.
 
 use super::arena::Arena;
-use super::backward::backward;
+use super::backward::{Detail, backward};
 use super::buffers::{Addresses, Buffer};
 use super::device::{Device, DeviceError, Stream};
 use super::forward::forward;
@@ -62,7 +62,7 @@ struct Part {
     at: Addresses,
     forward: Program,
     /// By number of the pass.
-    backward: HashMap<usize, Program>,
+    backward: HashMap<(usize, Detail), Program>,
 }
 
 /// A batch that is laid out.
@@ -197,15 +197,16 @@ impl Slot {
         &mut self,
         engine: &Engine,
         part: usize,
-        (id, pass): (usize, &DevicePass),
+        (id, pass, detail): (usize, &DevicePass, Detail),
         fill: impl FnOnce(&mut [u8], &Plan),
     ) -> Result<PartResults<'_>, DeviceError> {
         let Some(Current { plan, pinned, parts }) = &mut self.current else { return Err(not_laid_out()) };
         let Part { at, backward: programs, .. } = &mut parts[part];
-        let program = match programs.entry(id) {
+        let program = match programs.entry((id, detail)) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
-                let steps = backward(plan, at, &pass.operators, (pass.gate, pass.start), &engine.names);
+                let how = (pass.gate, pass.start);
+                let steps = backward(plan, at, &pass.operators, how, detail, &engine.names);
                 let what = format!("a backward pass on {}", images_of(plan.geometry));
                 entry.insert(Program::new(&engine.device, what, steps)?)
             }
@@ -213,7 +214,7 @@ impl Slot {
         fill(pinned.upload.slice_mut(0, plan.request.bytes), plan);
         // SAFETY: as in `forward`.
         unsafe { program.run(&self.stream, pinned, engine.graphs) }?;
-        Ok(PartResults { plan, pinned, buffer: plan.values })
+        Ok(PartResults { plan, pinned, buffer: detail.buffer(plan) })
     }
 
     /// Reads back what a part keeps in a buffer.

@@ -1,6 +1,6 @@
 //! A finished forward pass on the device, and the backward passes that start from it.
 
-use super::backward::starts_with_signs;
+use super::backward::{Detail, starts_with_signs};
 use super::batch::fill;
 use super::device::{DeviceError, bytes_of};
 use super::network::scaled;
@@ -169,7 +169,7 @@ impl<'a> CudaTrace<'a> {
 
     fn run_backward(
         &self,
-        (id, pass): (usize, &DevicePass),
+        (id, pass, detail): (usize, &DevicePass, Detail),
         targets: &[i32],
     ) -> Result<Vec<Relevance>, DeviceError> {
         let engine = &self.cuda.engine;
@@ -179,10 +179,10 @@ impl<'a> CudaTrace<'a> {
         for (part, &(first, count)) in ranges(self.images, self.part).iter().enumerate() {
             let starts: Vec<Join> =
                 (first..first + count).map(|image| self.start(engine, pass, image, targets[image])).collect();
-            let results = slot.backward(engine, part, (id, pass), |upload, plan| {
+            let results = slot.backward(engine, part, (id, pass, detail), |upload, plan| {
                 fill_request(upload, plan, engine, pass, &starts)
             })?;
-            let values = self.height * self.width * 3;
+            let values = self.height * self.width * detail.channels();
             relevances.par_extend(starts.par_iter().enumerate().map(|(image, start)| Relevance {
                 values: results.values::<f32>(image, values).to_vec(),
                 scale_log2: results.exponents()[image].saturating_add(start.exponent),
@@ -317,6 +317,21 @@ impl Trace for CudaTrace<'_> {
     }
 
     fn backward(&self, pass: PassId, targets: &[usize]) -> Vec<Result<Relevance, BackendError>> {
+        self.explain(pass, targets, Detail::Planes)
+    }
+
+    fn heat_maps(&self, pass: PassId, targets: &[usize]) -> Vec<Result<Relevance, BackendError>> {
+        self.explain(pass, targets, Detail::HeatMap)
+    }
+}
+
+impl CudaTrace<'_> {
+    fn explain(
+        &self,
+        pass: PassId,
+        targets: &[usize],
+        detail: Detail,
+    ) -> Vec<Result<Relevance, BackendError>> {
         assert_eq!(targets.len(), self.images, "one target an image");
         // An image that cannot start has no target, and the others run.
         let failures: Vec<Option<BackendError>> = targets
@@ -332,7 +347,7 @@ impl Trace for CudaTrace<'_> {
             .zip(&failures)
             .map(|(&target, failure)| if failure.is_some() { -1 } else { target as i32 })
             .collect();
-        match self.run_backward((pass.0, &self.cuda.passes[pass.0]), &started) {
+        match self.run_backward((pass.0, &self.cuda.passes[pass.0], detail), &started) {
             Ok(relevances) => relevances
                 .into_iter()
                 .zip(failures)

@@ -14,7 +14,7 @@ use crate::explain::{ExplainError, Explained, Explainer, Input, Method, Target};
 use crate::images::{InputImage, LoadOptions, resize};
 use crate::output::resume::Resume;
 use crate::output::run_record::{Counts, Fingerprints, RunRecord, Times};
-use crate::output::{Writer, parse_formats, path_text};
+use crate::output::{Format, Writer, parse_formats, path_text};
 use crate::pipeline::{ImageBatch, batches, in_order};
 use crate::weights::Weights;
 use std::io::Write;
@@ -45,6 +45,8 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         options.network.open_device(&weights, options.batch.map(usize::from))?;
     let explainer =
         Explainer::new(backend, &weights, patterns.as_ref(), &methods, labels.clone(), options.seed)?;
+    // Arrays hold all channels, pictures only their sum.
+    let explainer = if formats == [Format::Png] { explainer.with_heat_maps() } else { explainer };
     let fingerprints = Fingerprints {
         weights: Some(weights.digest()),
         patterns: patterns.as_ref().map(|patterns| patterns.digest()),

@@ -155,7 +155,7 @@ pub enum DeviceError {
         kernel: String,
     },
     /// A kernel could not start, or did something that it must not.
-    #[error("CUDA kernel {kernel} failed ({shape}): {status}; this is a defect of vggx, please report it")]
+    #[error("a CUDA kernel failed, {kernel} ({shape}): {status}; this is a defect of vggx, please report it")]
     Kernel {
         /// The kernel, or the pass whose kernels ran together.
         kernel: String,
