@@ -140,6 +140,19 @@ CUresult unless_capturing(Context &context) {
     return CUDA_SUCCESS;
 }
 
+// Waiting for the whole context ends every capture in it, whatever its mode and thread.
+CUresult unless_anything_captures(Context &context) {
+    bool any = false;
+    for (const auto &stream : context.streams) {
+        if (stream->capture) {
+            stream->capture->invalid = true;
+            any = true;
+        }
+    }
+    return any ? refuse(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "the context is waited for while a stream is being captured")
+               : CUDA_SUCCESS;
+}
+
 CUresult check_range(CUdeviceptr address, std::size_t bytes, const char *what) {
     if (device_of(reinterpret_cast<void *>(address), bytes) < 0) {
         return refuse(CUDA_ERROR_INVALID_VALUE, text("%s of %zu bytes at %s", what, bytes,
@@ -621,7 +634,7 @@ VGGX_HOST_API CUresult cuCtxGetDevice(CUdevice *device) {
 
 VGGX_HOST_API CUresult cuCtxSynchronize() {
     CONTEXT(cuCtxSynchronize)
-    TRY(unless_capturing(*context))
+    TRY(unless_anything_captures(*context))
     return synchronise(*context);
 }
 

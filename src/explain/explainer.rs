@@ -4,10 +4,11 @@ use super::fold::fold;
 use super::method::{Kind, Method, Operator, Recipe};
 use super::operators::{OperatorError, Operators};
 use super::target::{Target, TargetError};
-use crate::backend::{Backend, BackendError, Batch, Gate, Pass, PassId, Pixels, Relevance, Start, Trace};
+use crate::backend::{Backend, BackendError, Batch, Gate, Pass, PassId, Pixels, Relevance, Start};
 use crate::network::{ChannelOrder, Preprocessing};
 use crate::patterns::Patterns;
 use crate::weights::Weights;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A network on a device, with the methods to explain it.
@@ -250,24 +251,33 @@ impl Explainer {
             }
             relevances.push(relevance.into_iter());
         }
-        Ok(inputs
+        let responses: Vec<Vec<f32>> =
+            (0..inputs.len()).map(|image| trace.responses(image).to_vec()).collect();
+        // The device is free for another batch while this one is put together.
+        drop(trace);
+        let images: Vec<_> = inputs
             .iter()
             .zip(targets)
-            .enumerate()
-            .map(|(image, (input, target))| {
+            .zip(responses)
+            .map(|((input, target), responses)| {
                 // Every pass gives one result an image; they are taken in step.
                 let relevances: Vec<_> = relevances.iter_mut().filter_map(Iterator::next).collect();
-                self.assemble(&*trace, image, input, target?, &relevances)
+                (input, target, responses, relevances)
+            })
+            .collect();
+        Ok(images
+            .into_par_iter()
+            .map(|(input, target, responses, relevances)| {
+                self.assemble(input, target?, &responses, &relevances)
             })
             .collect())
     }
 
     fn assemble(
         &self,
-        trace: &dyn Trace,
-        image: usize,
         input: &Input,
         target: usize,
+        responses: &[f32],
         relevances: &[Result<Relevance, BackendError>],
     ) -> Result<Explained, ExplainError> {
         let explanations = self
@@ -295,7 +305,6 @@ impl Explainer {
                 Ok(Explanation { method, values, scale_log2 })
             })
             .collect::<Result<_, ExplainError>>()?;
-        let responses = trace.responses(image);
         Ok(Explained {
             target,
             label: self.labels.as_ref().and_then(|labels| labels.get(target)).cloned(),

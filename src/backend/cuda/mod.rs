@@ -7,7 +7,7 @@
 //! | `plan`, `buffers`, `tiles` | lay a pass out for so many images of one size; no device needed |
 //! | `forward`, `backward` | write a pass down as steps: copies, and kernels with their parameters |
 //! | `program` | runs steps, or captures them once and launches them as a whole |
-//! | `arena`, `slot` | hold the memory that passes work in |
+//! | `arena`, `slot`, `slot_pool` | hold the memory that passes work in |
 //! | `batch`, `trace` | take pixels in, and give responses and explanations back |
 //!
 //! Every map is stored times a power of two for each image, chosen by the kernels from a bound on what they are about to
@@ -29,6 +29,7 @@ mod plan;
 mod profile;
 mod program;
 mod slot;
+mod slot_pool;
 mod tiles;
 mod trace;
 
@@ -45,12 +46,16 @@ use device::Device;
 use network::DeviceNetwork;
 use operators::{Direction, LayerShape, Preparation, PreparedOperator};
 use plan::{Geometry, Input, Plan};
-use slot::{DevicePass, Engine, Slot, SlotPool};
+use slot::{DevicePass, Engine, Slot};
+use slot_pool::SlotPool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tiles::Limits;
 
 /// Images a batch holds by default where memory allows: enough to fill the largest devices in the deepest layers.
 const PREFERRED_BATCH: usize = 64;
+/// How long a batch for which there is no memory waits for another one to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The side of the images that the default is chosen for.
 const USUAL_SIDE: usize = 224;
 
@@ -145,18 +150,17 @@ impl Cuda {
             return CudaTrace::run(self, None, 0, batch);
         }
         let mut slot = self.slots.take();
-        match slot.lay_out(&self.engine, batch::geometry(batch)) {
-            Ok(laid) => {
-                if let Some(notice) = laid.notice {
-                    self.note(notice);
-                }
-                CudaTrace::run(self, Some(slot), laid.part, batch)
+        let laid = loop {
+            match slot.lay_out(&self.engine, batch::geometry(batch)) {
+                // Another slot may hold the memory that one image lacks.
+                Err(BackendError::Memory { .. }) if self.slots.reclaim(PATIENCE) => slot.forget_shortage(),
+                laid => break laid?,
             }
-            Err(error) => {
-                self.slots.give_back(slot);
-                Err(error)
-            }
+        };
+        if let Some(notice) = laid.notice {
+            self.note(notice);
         }
+        CudaTrace::run(self, Some(slot), laid.part, batch)
     }
 
     /// Notes something for the user, once.

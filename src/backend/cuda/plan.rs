@@ -372,10 +372,21 @@ impl Request {
     }
 }
 
-/// The kernels count rows in 32 bits; images are an extent of the grid, which ends at 65535.
-pub(super) fn most_images(height: usize, width: usize) -> usize {
+/// The images that a pass can count: rows in 32 bits, and the 16-byte vectors of every map too; images are an extent of the
+/// grid, which ends at 65535.
+pub(super) fn most_images(chain: &Chain, precision: Precision, height: usize, width: usize) -> usize {
     let rows = product(&[height.next_multiple_of(2), width.next_multiple_of(2)]);
-    ((1usize << 30) / rows.max(1)).min(65535)
+    let mut most = ((1usize << 30) / rows.max(1)).min(65535);
+    let (mut h, mut w) = (height, width);
+    for stage in &chain.stages {
+        // Its input has no more channels than the output of the stage before, at no larger extents.
+        let vectors = product(&[h, w, padded(stage.outputs), precision.bytes()]) / 16;
+        most = most.min(i32::MAX as usize / vectors.max(1));
+        if stage.pool {
+            (h, w) = (h / 2, w / 2);
+        }
+    }
+    most
 }
 
 /// The size of a kernel with one thread for `per_thread` of `count` values of each image.
@@ -542,8 +553,18 @@ mod tests {
     fn absurd_sizes_do_not_wrap_around() {
         let plan = plan(false, (1 << 40, 1 << 40), 7, Input::Rgb8);
         assert_eq!(plan.bytes(), usize::MAX);
-        assert_eq!(most_images(1 << 40, 1 << 40), 0);
-        assert_eq!(most_images(1 << 20, 1 << 20), 0);
-        assert_eq!(most_images(1, 1), 65535);
+        let most = |height, width| most_images(&chain(false), Precision::F16, height, width);
+        assert_eq!(most(1 << 40, 1 << 40), 0);
+        assert_eq!(most(1 << 20, 1 << 20), 0);
+        assert_eq!(most(1, 1), 65535);
+    }
+
+    #[test]
+    fn kernels_count_the_vectors_of_every_map() {
+        // 128 channels before the first pool: 16 vectors a position of 16-bit elements, 32 of float32.
+        let positions = 224 * 224;
+        let most = |precision| most_images(&chain(false), precision, 224, 224);
+        assert_eq!(most(Precision::F16), i32::MAX as usize / (16 * positions));
+        assert_eq!(most(Precision::F32), i32::MAX as usize / (32 * positions));
     }
 }

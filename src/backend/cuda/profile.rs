@@ -41,9 +41,7 @@ impl Profiler for Cuda {
             (0..request.batch.images).map(|image| largest_response(trace.responses(image)) as i32).collect();
         drop(trace);
         let mut slot = self.slots.take();
-        let times = time_slot(&self.engine, &mut slot, &self.passes[request.pass.0], request, &targets);
-        self.slots.give_back(slot);
-        times
+        time_slot(&self.engine, &mut slot, &self.passes[request.pass.0], request, &targets)
     }
 
     fn time_product(&self, side: usize, repeats: usize) -> Result<Vec<KernelTime>, BackendError> {

@@ -15,7 +15,7 @@ use super::tiles::Limits;
 use crate::backend::chain::Chain;
 use crate::backend::{BackendError, Gate, Start};
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// What every slot of a backend works with.
 pub(super) struct Engine {
@@ -94,7 +94,7 @@ impl Slot {
             return Ok(Laid { part: current.plan.geometry.images, notice: None });
         }
         let extents = (height, width);
-        let counted = most_images(height, width);
+        let counted = most_images(&engine.chain, engine.precision, height, width);
         let mut most = self.most.get(&extents).copied().unwrap_or(counted).min(images);
         if most == 0 {
             return Err(self.too_large(engine, batch));
@@ -154,10 +154,15 @@ impl Slot {
     }
 
     /// Gives all memory back.
-    fn release(&mut self) {
+    pub fn release(&mut self) {
         self.current = None;
         self.work.clear();
         self.kept.clear();
+    }
+
+    /// More may fit than did before.
+    pub fn forget_shortage(&mut self) {
+        self.most.clear();
     }
 
     fn too_large(&self, engine: &Engine, batch: Geometry) -> BackendError {
@@ -281,44 +286,5 @@ impl PartResults<'_> {
     pub fn exponents(&self) -> &[i32] {
         let offset = self.plan.exponents_offset(self.buffer);
         self.pinned.download.slice(offset, self.plan.geometry.images)
-    }
-}
-
-/// Slots that are free; who needs one waits.
-pub(super) struct SlotPool {
-    free: Mutex<Vec<Slot>>,
-    given_back: Condvar,
-    count: usize,
-}
-
-impl SlotPool {
-    pub fn new(slots: Vec<Slot>) -> Self {
-        SlotPool { count: slots.len(), free: Mutex::new(slots), given_back: Condvar::new() }
-    }
-
-    /// Waits for a slot.
-    pub fn take(&self) -> Slot {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            // The one given back last: its plan is the likeliest to fit.
-            if let Some(slot) = free.pop() {
-                return slot;
-            }
-            free = self.given_back.wait(free).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    pub fn give_back(&self, slot: Slot) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
-        self.given_back.notify_one();
-    }
-
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Bytes of device memory that free slots hold.
-    pub fn bytes(&self) -> usize {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Slot::bytes).sum()
     }
 }

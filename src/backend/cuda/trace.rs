@@ -6,7 +6,8 @@ use super::device::{DeviceError, bytes_of};
 use super::network::scaled;
 use super::params::VGGX_CHANNELS;
 use super::plan::{Plan, padded};
-use super::slot::{DevicePass, Engine, PartResults, Slot};
+use super::slot::{DevicePass, Engine, PartResults};
+use super::slot_pool::Lease;
 use super::{Cuda, Precision};
 use crate::backend::{BackendError, Batch, PassId, Relevance, Start, Trace};
 use rayon::prelude::*;
@@ -16,7 +17,7 @@ use std::cell::RefCell;
 pub struct CudaTrace<'a> {
     cuda: &'a Cuda,
     /// None for a batch without images.
-    slot: Option<RefCell<Slot>>,
+    slot: Option<RefCell<Lease<'a>>>,
     images: usize,
     /// Images that are run at a time.
     part: usize,
@@ -44,7 +45,7 @@ impl<'a> CudaTrace<'a> {
     /// Runs a batch forward in a slot that has been laid out for parts of `part` images.
     pub(super) fn run(
         cuda: &'a Cuda,
-        slot: Option<Slot>,
+        slot: Option<Lease<'a>>,
         part: usize,
         batch: &Batch,
     ) -> Result<Self, BackendError> {
@@ -60,7 +61,6 @@ impl<'a> CudaTrace<'a> {
             outputs,
             failures: vec![None; batch.images],
         };
-        // From here on the trace gives the slot back, whatever happens.
         let engine = &cuda.engine;
         let CudaTrace { slot, responses, failures, .. } = &mut trace;
         let Some(slot) = slot else { return Ok(trace) };
@@ -296,14 +296,6 @@ impl Place {
         let (j, q, e) = (within / 8, within % 8 / 2, within % 2);
         let groups = padded(channels) / group_size;
         Place { word: (position * groups + group) * 4 + q, bit: 2 * j + e }
-    }
-}
-
-impl Drop for CudaTrace<'_> {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.cuda.slots.give_back(slot.into_inner());
-        }
     }
 }
 

@@ -17,9 +17,6 @@ struct Inner {
     modules: Option<Modules>,
     context: Context,
     description: DeviceDescription,
-    /// Held while a stream captures, and while something waits for the whole context, which the driver forbids
-    /// meanwhile.
-    whole_context: Mutex<()>,
 }
 
 struct Context {
@@ -50,7 +47,7 @@ impl Device {
         // SAFETY: writes the handle.
         check("cuDevicePrimaryCtxRetain", unsafe { sys::cuDevicePrimaryCtxRetain(&mut handle, device) })?;
         let context = Context { device, handle };
-        let mut inner = Inner { modules: None, context, description, whole_context: Mutex::new(()) };
+        let mut inner = Inner { modules: None, context, description };
         inner.make_current()?;
         inner.modules = Some(Modules::load(&inner.description)?);
         Ok(Device { inner: Arc::new(inner) })
@@ -64,11 +61,6 @@ impl Device {
     /// Makes the device's context the calling thread's; every call of this wrapper does it first.
     pub(super) fn make_current(&self) -> Result<(), DeviceError> {
         self.inner.make_current()
-    }
-
-    /// Keeps captures and what concerns the whole context apart.
-    pub(super) fn whole_context(&self) -> MutexGuard<'_, ()> {
-        self.inner.whole_context.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn modules(&self) -> Option<&Modules> {
@@ -92,11 +84,28 @@ impl Device {
     /// # Errors
     /// When a kernel failed.
     pub fn synchronise(&self) -> Result<(), DeviceError> {
-        self.make_current()?;
-        let _alone = self.whole_context();
-        // SAFETY: the context is current.
-        check("cuCtxSynchronize", unsafe { sys::cuCtxSynchronize() })
+        self.alone(|| Ok(()))
     }
+
+    /// Waits until everything on the device is done, then calls `free`, while nothing is captured: either would end a
+    /// capture, of whichever thread.
+    ///
+    /// # Errors
+    /// When a kernel failed, or what `free` returns.
+    pub(super) fn alone<T>(&self, free: impl FnOnce() -> Result<T, DeviceError>) -> Result<T, DeviceError> {
+        self.make_current()?;
+        let _alone = whole_context();
+        // SAFETY: the context is current.
+        check("cuCtxSynchronize", unsafe { sys::cuCtxSynchronize() })?;
+        free()
+    }
+}
+
+/// Keeps captures and what concerns a whole context apart. One for the process: devices that are opened twice share their
+/// context.
+pub(super) fn whole_context() -> MutexGuard<'static, ()> {
+    static WHOLE_CONTEXT: Mutex<()> = Mutex::new(());
+    WHOLE_CONTEXT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {

@@ -1,6 +1,6 @@
 //! Work that was captured once and is launched as a whole.
 
-use super::context::Device;
+use super::context::{Device, whole_context};
 use super::error::{DeviceError, check};
 use super::stream::Stream;
 use cudarc::driver::sys::{self, CUgraph, CUgraphExec, CUstreamCaptureMode};
@@ -24,24 +24,44 @@ impl Stream {
     /// What `work` returns, or when something in it cannot be captured.
     pub fn capture<E: From<DeviceError>>(&self, work: impl FnOnce() -> Result<(), E>) -> Result<Graph, E> {
         self.device().make_current()?;
-        let _alone = self.device().whole_context();
+        let _alone = whole_context();
         // Other threads go on allocating and launching meanwhile.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is this one's.
         check("cuStreamBeginCapture", unsafe { sys::cuStreamBeginCapture_v2(self.handle(), mode) })?;
+        let capture = Capture(self);
         let result = work();
-        let mut captured: CUgraph = std::ptr::null_mut();
-        // SAFETY: a capture was begun; writes the handle.
-        let ended =
-            check("cuStreamEndCapture", unsafe { sys::cuStreamEndCapture(self.handle(), &mut captured) });
-        let captured = Captured(captured);
+        let captured = capture.end();
         result?;
-        ended?;
+        let captured = captured?;
         let mut handle: CUgraphExec = std::ptr::null_mut();
         // SAFETY: a graph that was captured; writes the handle.
         let code = unsafe { sys::cuGraphInstantiateWithFlags(&mut handle, captured.0, 0) };
         check("cuGraphInstantiate", code)?;
         Ok(Graph { device: self.device().clone(), handle })
+    }
+}
+
+/// A capture that was begun. It ends also when the work panics: a stream that went on capturing could never be used again.
+struct Capture<'a>(&'a Stream);
+
+impl Capture<'_> {
+    fn end(self) -> Result<Captured, DeviceError> {
+        let mut captured: CUgraph = std::ptr::null_mut();
+        // SAFETY: a capture was begun; writes the handle.
+        let ended =
+            check("cuStreamEndCapture", unsafe { sys::cuStreamEndCapture(self.0.handle(), &mut captured) });
+        std::mem::forget(self);
+        ended.map(|()| Captured(captured))
+    }
+}
+
+impl Drop for Capture<'_> {
+    fn drop(&mut self) {
+        let mut captured: CUgraph = std::ptr::null_mut();
+        // SAFETY: as in `end`.
+        let _ = unsafe { sys::cuStreamEndCapture(self.0.handle(), &mut captured) };
+        drop(Captured(captured));
     }
 }
 

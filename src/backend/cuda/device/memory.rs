@@ -55,9 +55,12 @@ impl DeviceMemory {
 
 impl Drop for DeviceMemory {
     fn drop(&mut self) {
-        if self.bytes > 0 && self.device.synchronise().is_ok() {
-            // SAFETY: allocated by `allocate`, and nothing on the device uses it any more.
-            let _ = unsafe { sys::cuMemFree_v2(self.address) };
+        if self.bytes > 0 {
+            // A lost device has no memory to give back.
+            let _ = self.device.alone(|| {
+                // SAFETY: allocated by `allocate`, and nothing on the device uses it any more.
+                check("cuMemFree", unsafe { sys::cuMemFree_v2(self.address) })
+            });
         }
     }
 }
@@ -114,10 +117,14 @@ impl PinnedMemory {
 impl Drop for PinnedMemory {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            // Copies that are under way end with the device's work. A lost device makes none.
-            let _ = self.device.synchronise();
             // SAFETY: allocated by `allocate_pinned`.
-            let _ = unsafe { sys::cuMemFreeHost(self.pointer.cast::<c_void>()) };
+            let free =
+                || check("cuMemFreeHost", unsafe { sys::cuMemFreeHost(self.pointer.cast::<c_void>()) });
+            // Copies that are under way end with the device's work.
+            if self.device.alone(free).is_err() {
+                // A lost device makes none.
+                let _ = free();
+            }
         }
     }
 }

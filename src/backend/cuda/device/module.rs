@@ -1,6 +1,6 @@
 //! Compiled kernels, by name.
 
-use super::context::Device;
+use super::context::{Device, whole_context};
 use super::description::DeviceDescription;
 use super::error::{DeviceError, DriverStatus, check};
 use super::library;
@@ -137,7 +137,7 @@ impl Device {
     pub fn kernel(&self, name: &str) -> Result<Kernel, DeviceError> {
         self.make_current()?;
         // The driver may load the kernel, and wait for everything first.
-        let _alone = self.whole_context();
+        let _alone = whole_context();
         let modules = self.modules().ok_or(DeviceError::NoKernels)?;
         Ok(Kernel { name: name.to_owned(), function: modules.find(name)?, _device: self.clone() })
     }
