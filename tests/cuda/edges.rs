@@ -318,12 +318,15 @@ fn a_kernel_that_fails_is_named_and_the_device_stays_lost() {
     }
     let fail = ("VGGX_HOST_FAIL", "average_pool_f16@1=700,unpool_f16@1=700");
     let text = messages(&[fail]);
-    assert!(text.contains("forward: CUDA kernel one of the forward pass on 1 images of 11×14"), "{text}");
+    assert!(
+        text.contains("forward: a CUDA kernel failed, one of the forward pass on 1 images of 11×14"),
+        "{text}"
+    );
     assert!(text.contains("VGGX_NO_GRAPHS=1 tells which"), "{text}");
     let text = messages(&[fail, ("VGGX_NO_GRAPHS", "1")]);
     assert!(
         text.contains(
-            "forward: CUDA kernel average_pool_f16 failed (the map before the dense layers, 1 images"
+            "forward: a CUDA kernel failed, average_pool_f16 (the map before the dense layers, 1 images"
         ),
         "{text}"
     );
@@ -331,14 +334,20 @@ fn a_kernel_that_fails_is_named_and_the_device_stays_lost() {
     let fail = ("VGGX_HOST_FAIL", "output_planes@1=719");
     let text = messages(&[fail, ("VGGX_NO_GRAPHS", "1")]);
     assert!(
-        text.contains("backward: CUDA kernel output_planes failed (features.0, 1 images of 11×14"),
+        text.contains("backward: a CUDA kernel failed, output_planes (features.0, 1 images of 11×14"),
         "{text}"
     );
     let text = messages(&[("VGGX_HOST_FAIL", "prepare_operator_f16@2=719")]);
-    assert!(text.contains("open: CUDA kernel prepare_operator_f16 failed (operator of features."), "{text}");
+    assert!(
+        text.contains("open: a CUDA kernel failed, prepare_operator_f16 (operator of features."),
+        "{text}"
+    );
     // A launch that is refused at once is named by graphs, too.
     let text = messages(&[("VGGX_HOST_FAIL", "cuLaunchKernel@30=701")]);
-    assert!(text.contains("CUDA kernel ") && text.contains("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"), "{text}");
+    assert!(
+        text.contains("a CUDA kernel failed, ") && text.contains("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"),
+        "{text}"
+    );
     assert!(text.contains("; grid "), "{text}");
 }
 
