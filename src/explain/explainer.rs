@@ -347,6 +347,7 @@ fn softmax(logits: &[f32], target: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Trace;
 
     /// A device that must not be asked for anything.
     struct Untouched;

@@ -146,7 +146,9 @@ fn child_prints_results() {
     for precision in [Precision::F16, Precision::Bf16, Precision::F32] {
         let mut cuda = cuda(&case, precision);
         let passes = two_passes(&mut cuda, &case);
-        for images in [vec![4, 9, 2, 3, 8], vec![1]] {
+        // Again, as passes are captured at their second run and launched as a whole from then on.
+        let batch = vec![4, 9, 2, 3, 8];
+        for images in [batch.clone(), batch.clone(), batch, vec![1]] {
             for bits in run(&cuda, &passes, SIZE, &images) {
                 println!("digest {:016x}", digest(&bits));
             }
@@ -164,7 +166,7 @@ fn child_prints_results() {
 fn launches_allocations_and_orders_do_not_change_a_bit() {
     let expected = in_child("child_prints_results", &[]);
     let digests = printed(&expected, "digest ");
-    assert_eq!(digests.len(), 3 * 6);
+    assert_eq!(digests.len(), 3 * (3 * 5 + 1));
     let variants: [&[(&str, &str)]; 5] = [
         &[("VGGX_NO_GRAPHS", "1")],
         &[("VGGX_SEPARATE_ALLOCATIONS", "1")],
@@ -316,23 +318,22 @@ fn a_kernel_that_fails_is_named_and_the_device_stays_lost() {
     if host_driver::on_device() {
         return; // its kernels do not fail on demand
     }
-    let fail = ("VGGX_HOST_FAIL", "average_pool_f16@1=700,unpool_f16@1=700");
-    let text = messages(&[fail]);
+    let exact = "forward: a CUDA kernel failed, average_pool_f16 (the map before the dense layers, 1 images";
+    // The first time passes run kernel by kernel.
+    let text = messages(&[("VGGX_HOST_FAIL", "average_pool_f16@1=700")]);
+    assert!(text.contains(exact), "{text}");
+    assert_eq!(text.matches("CUDA_ERROR_ILLEGAL_ADDRESS").count(), 2, "{text}");
+    let again = ("VGGX_HOST_FAIL", "average_pool_f16@2=700");
+    let text = messages(&[again]);
     assert!(
         text.contains("forward: a CUDA kernel failed, one of the forward pass on 1 images of 11×14"),
         "{text}"
     );
-    assert!(text.contains("VGGX_NO_GRAPHS=1 tells which"), "{text}");
-    let text = messages(&[fail, ("VGGX_NO_GRAPHS", "1")]);
-    assert!(
-        text.contains(
-            "forward: a CUDA kernel failed, average_pool_f16 (the map before the dense layers, 1 images"
-        ),
-        "{text}"
-    );
-    assert_eq!(text.matches("CUDA_ERROR_ILLEGAL_ADDRESS").count(), 2, "{text}");
+    assert!(text.contains("fine") && text.contains("VGGX_NO_GRAPHS=1 tells which"), "{text}");
+    let text = messages(&[again, ("VGGX_NO_GRAPHS", "1")]);
+    assert!(text.contains("fine") && text.contains(exact), "{text}");
     let fail = ("VGGX_HOST_FAIL", "output_planes@1=719");
-    let text = messages(&[fail, ("VGGX_NO_GRAPHS", "1")]);
+    let text = messages(&[fail]);
     assert!(
         text.contains("backward: a CUDA kernel failed, output_planes (features.0, 1 images of 11×14"),
         "{text}"
@@ -342,7 +343,7 @@ fn a_kernel_that_fails_is_named_and_the_device_stays_lost() {
         text.contains("open: a CUDA kernel failed, prepare_operator_f16 (operator of features."),
         "{text}"
     );
-    // A launch that is refused at once is named by graphs, too.
+    // As is a launch that is refused at once.
     let text = messages(&[("VGGX_HOST_FAIL", "cuLaunchKernel@30=701")]);
     assert!(
         text.contains("a CUDA kernel failed, ") && text.contains("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"),
@@ -387,6 +388,8 @@ fn every_call_of_the_driver_may_fail() {
         let name = if name == "cuGraphInstantiateWithFlags" { "cuGraphInstantiate" } else { name };
         assert!(text.contains("CUDA_ERROR_NOT_SUPPORTED"), "{call}: {text}");
         assert!(call == "cuLaunchKernel" || text.contains(name), "{call}: {text}");
-        assert!(!text.contains("fine"), "{call}: {text}");
+        // The first of the two runs needs no graphs.
+        let is_of_graphs = call.contains("Capture") || call.contains("Graph");
+        assert_eq!(text.matches("fine").count(), usize::from(is_of_graphs), "{call}: {text}");
     }
 }

@@ -41,9 +41,9 @@ impl Precision {
 
 /// Options of [`Cuda::new`](super::Cuda::new).
 ///
-/// Two environment variables help to find defects: `VGGX_NO_GRAPHS=1` launches kernels one by one and waits for each, so
-/// that a failing one is named, and `VGGX_SEPARATE_ALLOCATIONS=1` allocates every buffer apart, so that sanitizers
-/// see where one ends.
+/// Two environment variables help to find defects: `VGGX_NO_GRAPHS=1` launches kernels one by one and waits for each, not
+/// only the first time, so that a failing one is named, and `VGGX_SEPARATE_ALLOCATIONS=1` allocates every buffer apart, so
+/// that sanitizers see where one ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CudaOptions {
     /// Number of the device.

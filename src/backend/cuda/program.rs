@@ -77,6 +77,8 @@ pub(super) struct Program {
     /// What it is, for messages: "the forward pass on 64 images of 224×224".
     what: String,
     steps: Vec<(Step, Option<Kernel>)>,
+    /// Whether it has run once.
+    proven: bool,
     graph: Option<Graph>,
 }
 
@@ -92,11 +94,11 @@ impl Program {
                 Ok((step, kernel))
             })
             .collect::<Result<_, DeviceError>>()?;
-        Ok(Program { what, steps, graph: None })
+        Ok(Program { what, steps, proven: false, graph: None })
     }
 
-    /// Runs it and waits until it is done. With `graphs`, all at once; without, kernel by kernel, so that one that fails
-    /// is named.
+    /// Runs it and waits until it is done: the first time kernel by kernel, so that one that cannot run is named, with what
+    /// it ran on; then, with `graphs`, all at once.
     ///
     /// # Safety
     /// Every address in the steps is of device memory that is there and large enough; the memory given is the same at
@@ -107,10 +109,12 @@ impl Program {
         pinned: &mut Pinned,
         graphs: bool,
     ) -> Result<(), DeviceError> {
-        if !graphs {
+        if !graphs || !self.proven {
             // SAFETY: the caller's.
             unsafe { self.start(stream, pinned, true) }?;
-            return stream.synchronise();
+            stream.synchronise()?;
+            self.proven = true;
+            return Ok(());
         }
         if self.graph.is_none() {
             // SAFETY: the caller's.
