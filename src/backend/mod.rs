@@ -6,9 +6,11 @@
 mod chain;
 pub mod cpu;
 pub mod cuda;
+mod moments;
 mod operator;
 pub mod profile;
 
+pub use moments::{Field, LAGS, Lags, LayerMoments, Moments, SecondMoments};
 pub use operator::{Factor, FactorType, Factors, OperatorSource};
 
 use crate::network::NetworkError;
@@ -162,6 +164,18 @@ pub enum BackendError {
         /// MiB available.
         available: u64,
     },
+    /// The moments would not fit into memory.
+    #[error(
+        "the moments of this network need about {needed} MiB of memory, and {available} MiB are available{hint}"
+    )]
+    MomentMemory {
+        /// MiB needed.
+        needed: u64,
+        /// MiB available.
+        available: u64,
+        /// What would need less; empty or beginning with a semicolon.
+        hint: &'static str,
+    },
     /// The CUDA device cannot be used, or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -201,6 +215,21 @@ pub trait Backend: Send + Sync {
     /// Images a batch should hold when the user does not say.
     fn preferred_batch(&self) -> usize;
 
+    /// Begins to add up moments, from those of images that were seen before ([`Moments::zeros`] when there are none);
+    /// they say whether Σxxᵀ is wanted.
+    ///
+    /// # Panics
+    /// When the moments are another network's.
+    ///
+    /// # Errors
+    /// When the device cannot hold them.
+    fn learn<'a>(&'a self, moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError>;
+
+    /// Images of 224×224 a batch should hold when moments are added up and the user does not say.
+    fn preferred_learning_batch(&self) -> usize {
+        self.preferred_batch()
+    }
+
     /// Batches worth running at a time, each on a thread of its own. While as many traces are kept, the next
     /// [`Backend::forward`] may wait for one to be dropped.
     fn concurrent_batches(&self) -> usize {
@@ -211,6 +240,25 @@ pub trait Backend: Send + Sync {
     fn notices(&self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// Adds up the moments of batches, on the device.
+///
+/// The sums depend on the batches and their order alone: not on threads, and not on when [`Learner::moments`] was called
+/// or whether a new learner went on from what it returned.
+pub trait Learner {
+    /// Runs a batch forward and adds its moments. An entry says why an image was left out: its activations are not finite
+    /// in some layer; nothing of it is added from that layer on.
+    ///
+    /// # Errors
+    /// As [`Backend::forward`]. The sums may then hold a part of the batch and are of no more use.
+    fn add(&mut self, batch: &Batch) -> Result<Vec<Option<BackendError>>, BackendError>;
+
+    /// All sums so far, those that it began with included.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn moments(&mut self) -> Result<&Moments, BackendError>;
 }
 
 /// A forward pass that has run.

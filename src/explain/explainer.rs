@@ -347,7 +347,7 @@ fn softmax(logits: &[f32], target: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Trace;
+    use crate::backend::{Learner, Moments, Trace};
 
     /// A device that must not be asked for anything.
     struct Untouched;
@@ -367,6 +367,10 @@ mod tests {
 
         fn preferred_batch(&self) -> usize {
             1
+        }
+
+        fn learn<'a>(&'a self, _: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {
+            unreachable!("nothing is learnt")
         }
     }
 

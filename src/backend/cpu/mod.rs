@@ -9,6 +9,7 @@ mod dense;
 mod epilogue;
 mod gemm;
 mod laps;
+mod learn;
 mod memory;
 mod pooling;
 mod profile;
@@ -21,7 +22,7 @@ mod workspace;
 
 use super::chain::Chain;
 use super::profile::{Part, Profiler};
-use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Pixels, Trace};
+use super::{Backend, BackendError, Batch, Learner, Moments, OperatorSource, Pass, PassId, Pixels, Trace};
 use crate::network::{Extent, Network};
 use convolution::{ConvolutionOperator, Direction, ScaledMaps, convolve};
 use dense::DenseShape;
@@ -224,6 +225,10 @@ impl Backend for Cpu {
 
     fn preferred_batch(&self) -> usize {
         PREFERRED_BATCH
+    }
+
+    fn learn<'a>(&'a self, _moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {
+        Err(BackendError::Unsupported { device: "CPU", reason: "moments are not there yet".to_owned() })
     }
 
     fn profiler(&self) -> Option<&dyn Profiler> {

@@ -20,6 +20,7 @@ mod buffers;
 mod compiled;
 pub mod device;
 mod forward;
+mod learn;
 mod network;
 mod operators;
 mod options;
@@ -40,7 +41,7 @@ pub use trace::{CudaTrace, Decisions};
 
 use super::chain::Chain;
 use super::profile::Profiler;
-use super::{Backend, BackendError, Batch, OperatorSource, Pass, PassId, Trace};
+use super::{Backend, BackendError, Batch, Learner, Moments, OperatorSource, Pass, PassId, Trace};
 use crate::network::Network;
 use device::Device;
 use network::DeviceNetwork;
@@ -240,6 +241,13 @@ impl Backend for Cuda {
         std::iter::successors(Some(PREFERRED_BATCH), |&images| (images > 1).then_some(images / 2))
             .find(fits)
             .unwrap_or(1)
+    }
+
+    fn learn<'a>(&'a self, _moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {
+        Err(BackendError::Unsupported {
+            device: "CUDA device",
+            reason: "moments are not there yet".to_owned(),
+        })
     }
 
     fn profiler(&self) -> Option<&dyn Profiler> {
