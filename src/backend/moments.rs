@@ -7,6 +7,7 @@
 //! Both regimes have their own Σxyᵀ; totals are their sum. That a regime is summed and not left over as a
 //! difference keeps the patterns of neurons that are nearly always, or nearly never, active.
 
+use super::{BackendError, memory};
 use crate::network::{Network, ParametricLayer};
 
 /// Lags (dy, dx) of [`Lags::map`], in its order: half of all differences of two taps of a 3×3 kernel; the others are
@@ -101,6 +102,22 @@ impl Moments {
     pub fn zeros(network: &Network, second: bool) -> Self {
         Moments {
             layers: network.parametric().map(|(_, layer)| LayerMoments::zeros(layer, second)).collect(),
+        }
+    }
+
+    /// No positions yet, where this machine has the memory for them.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn allocate(network: &Network, second: bool) -> Result<Self, BackendError> {
+        let needed = Self::bytes(network, second);
+        match memory::available() {
+            Some(available) if needed > available => Err(BackendError::MomentMemory {
+                needed: needed >> 20,
+                available: available >> 20,
+                hint: if second { "; without second moments they need less" } else { "" },
+            }),
+            _ => Ok(Self::zeros(network, second)),
         }
     }
 
