@@ -5,7 +5,8 @@
 //! | `responses` | the forward epilogue that stores z, and ReLU and pool behind it |
 //! | `pilots` | counts, pilots and Σy, Σy² of each neuron and regime |
 //! | `border` | Σx of all patches from sums over the map and its borders |
-//! | `covariance` | Σx and Σxy of each neuron and regime, as matrix products |
+//! | `covariance` | Σx and Σxy of each neuron and regime, in blocks; pilots undone |
+//! | `products`, `winograd` | the sums of one block, by one plain matrix product or by one a frequency |
 //!
 //! Everything is summed in float32 over at most [`CHUNK`] positions with y centred, then in float64. The order of
 //! each sum is fixed by the shape of the batch.
@@ -13,7 +14,9 @@
 mod border;
 mod covariance;
 mod pilots;
+mod products;
 mod responses;
+mod winograd;
 
 use super::convolution::{ScaledMaps, convolve};
 use super::dense;
@@ -23,7 +26,7 @@ use super::tiles::{Maps, largest_per_image, tile_rows};
 use super::workspace::Buffer;
 use super::{Classifier, Cpu, Stage};
 use crate::backend::{BackendError, Batch, LayerMoments, Learner, Moments};
-use covariance::{Input, Regimes};
+use covariance::{Input, Responses};
 use pilots::Statistics;
 use responses::{SignedResponses, rectify_and_pool};
 
@@ -96,7 +99,7 @@ impl<'a> Run<'a> {
         self.fail(&finite, &cpu.stages[0].name, &mut values, maps);
         for stage in &cpu.stages {
             let output = maps.with_channels(stage.outputs);
-            let mut z = self.responses(stage, &values, maps);
+            let z = self.responses(stage, &values, maps);
             let valid = self.valid();
             let layer = &mut self.layers[stage.layer];
             let input = Input::Maps { values: &values, maps };
@@ -189,8 +192,9 @@ fn add_layer(
     };
     layer.positions += (positions * valid.len()) as f64;
     statistics.add_to(layer, bias);
-    let regimes = Regimes { z, statistics: &statistics, bias, x: &x };
-    covariance::add(layer, input, regimes, valid, workspace);
+    let outputs = bias.len();
+    let responses = Responses { input, z, outputs, valid, statistics: &statistics, bias, x: &x };
+    covariance::add(layer, &responses, workspace);
     for (sum, x) in layer.x.iter_mut().zip(&x) {
         *sum += x;
     }
