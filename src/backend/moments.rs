@@ -9,6 +9,8 @@
 
 mod lags;
 
+#[cfg(test)]
+pub(in crate::backend) use lags::plain;
 pub use lags::{LAGS, Lags};
 
 use crate::network::{Network, ParametricLayer};

@@ -1,1 +1,5 @@
 //! Moments on the CPU.
+
+mod second;
+mod shifted;
+mod triangle;
