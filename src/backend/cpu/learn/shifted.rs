@@ -13,18 +13,21 @@ use crate::backend::cpu::convolution::ScaledMaps;
 use crate::backend::cpu::gemm::{Accumulate, Matrix, multiply};
 use crate::backend::cpu::simd::vectorised;
 use crate::backend::cpu::tiles::split_off;
-use crate::backend::cpu::workspace::Workspace;
+use crate::backend::cpu::workspace::{Buffer, Workspace};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Positions summed in float32 before the sum goes on in float64.
 const STRETCH: usize = 4096;
-/// Channels of the left factor that a task multiplies: one gathered stretch serves as many.
+/// Channels of the left factor that a task multiplies.
 const CHANNEL_BLOCK: usize = 128;
-/// Tasks that a product is cut into where there are enough positions; fixed, so that sums depend on shapes alone.
-const TASKS: usize = 8;
-/// Most bytes of float64 partial sums that cutting the positions may cost.
-const PARTIAL_BYTES: usize = 32 << 20;
+/// Runs of stretches that are added up side by side where there are few channels; fixed, so that sums depend on shapes
+/// alone.
+const RUNS: usize = 8;
+/// Most bytes of float64 partial sums that runs may cost.
+const PARTIAL_BYTES: usize = 16 << 20;
+/// Positions that a task gathers.
+const PIECE: usize = 512;
 /// Floats between the ends and starts of rows: strides of a multiple of 4096 bytes would share cache sets.
 const PADDING: usize = 16;
 /// The farthest that two taps of a 3×3 kernel are apart.
@@ -214,16 +217,16 @@ impl Line<'_> {
         stretches
     }
 
-    /// x̂ at a range of the line's positions, \[positions, channels\]; zero between and after the rows.
-    fn gather(&self, images: &Range<usize>, positions: Range<usize>, values: &mut [f32]) {
+    /// x̂ at the line's positions from `start` on, \[positions, channels\]; zero between and after the rows.
+    fn gather_positions(&self, images: &Range<usize>, start: usize, values: &mut [f32]) {
         let View { height, width, channels, .. } = *self.view;
         let pitch = width + self.reach;
+        let (mut position, stop) = (start, start + values.len() / channels);
         let mut values = values;
-        let mut position = positions.start;
-        while position < positions.end {
+        while position < stop {
             let (run, x) = (position / pitch, position % pitch);
             let (y, image) = (run / images.len(), images.start + run % images.len());
-            let end = (position + pitch - x).min(positions.end);
+            let end = (position + pitch - x).min(stop);
             let values = split_off(&mut values, (end - position) * channels);
             let inside = if y < height { (x + end - position).min(width).saturating_sub(x) } else { 0 };
             let (inside_values, outside) = values.split_at_mut(inside * channels);
@@ -237,32 +240,6 @@ impl Line<'_> {
             position = end;
         }
     }
-}
-
-/// The sums of a block of channels, [rows of the block, channels], at the lags of a task.
-struct Block<'a> {
-    channels: Range<usize>,
-    /// The lag's number, and its sums.
-    lags: Vec<(usize, &'a mut [f64])>,
-}
-
-/// Cuts \[lags, channels, channels\] into blocks; where there are many channels, each dy has its own.
-fn blocks(sums: &mut [f64], channels: usize) -> Vec<Block<'_>> {
-    let count = channels.div_ceil(CHANNEL_BLOCK);
-    let lanes = if count * 2 >= TASKS { FARTHEST + 1 } else { 1 };
-    let mut blocks: Vec<Block> = (0..count * lanes)
-        .map(|index| {
-            let first = index / lanes * CHANNEL_BLOCK;
-            Block { channels: first..(first + CHANNEL_BLOCK).min(channels), lags: Vec::new() }
-        })
-        .collect();
-    for (lag, plane) in sums.chunks_exact_mut(channels * channels).enumerate() {
-        let lane = if lanes == 1 { 0 } else { LAGS[lag].0 as usize };
-        for (block, sums) in plane.chunks_mut(CHANNEL_BLOCK * channels).enumerate() {
-            blocks[block * lanes + lane].lags.push((lag, sums));
-        }
-    }
-    blocks
 }
 
 /// Adds Σ x\[p\] x\[p + lag\]ᵀ to `sums` \[lags, channels, channels\], for the first lags of [`LAGS`]. `borders` are the
@@ -284,92 +261,117 @@ pub fn add(sums: &mut [f64], view: &View, borders: &Borders, pilot: &[f32], work
         .collect();
 
     let stretches = line.stretches();
-    let blocks_a_run = channels.div_ceil(CHANNEL_BLOCK);
-    let runs = TASKS.div_ceil(blocks_a_run).min(PARTIAL_BYTES / size_of_val(sums)).clamp(1, stretches.len());
-    // Runs after the first add to zeros, and their sums to the others' afterwards.
-    let mut partial = vec![0.0; (runs - 1) * sums.len()];
-    let mut tasks: Vec<(usize, Block)> = Vec::new();
     let len = sums.len();
-    for (run, sums) in std::iter::once(&mut *sums).chain(partial.chunks_exact_mut(len)).enumerate() {
-        tasks.extend(blocks(sums, channels).into_iter().map(|block| (run, block)));
-    }
-    tasks.into_par_iter().for_each(|(run, mut block)| {
-        block.lags.retain(|&(lag, _)| undo[lag].is_some());
+    let runs = RUNS.min(PARTIAL_BYTES / size_of_val(sums)).clamp(1, stretches.len());
+    // Runs after the first add to zeros, and their sums to the others' afterwards.
+    let mut partial = vec![0.0; (runs - 1) * len];
+    let all: Vec<&mut [f64]> = std::iter::once(&mut *sums).chain(partial.chunks_exact_mut(len)).collect();
+    all.into_par_iter().enumerate().for_each(|(run, sums)| {
         let share = stretches.len() * run / runs..stretches.len() * (run + 1) / runs;
         for (index, stretch) in stretches[share].iter().enumerate() {
-            let undo = if run == 0 && index == 0 { &undo[..] } else { &[] };
-            line.add(&mut block, stretch, undo, workspace);
+            let gathered = line.gather(stretch, workspace);
+            let blocks =
+                sums.par_chunks_exact_mut(plane).zip(&undo).enumerate().flat_map(|(lag, (sums, undo))| {
+                    let blocks = sums.par_chunks_mut(CHANNEL_BLOCK * channels).enumerate();
+                    let undo = undo.as_ref();
+                    blocks.filter_map(move |(block, sums)| Some((lag, block * CHANNEL_BLOCK, sums, undo?)))
+                });
+            blocks.for_each(|(lag, first, sums, undo)| {
+                let undo = Some(undo).filter(|_| run == 0 && index == 0);
+                line.add(&gathered, LAGS[lag], first, sums, undo, workspace);
+            });
         }
     });
-    for partial in partial.chunks_exact(sums.len()) {
+    for partial in partial.chunks_exact(len) {
         let pieces = sums.par_chunks_mut(1 << 14).zip(partial.par_chunks(1 << 14));
         pieces.for_each(|(sums, partial)| sums.iter_mut().zip(partial).for_each(|(sum, part)| *sum += part));
     }
     mirror(&mut sums[..plane], channels);
 }
 
+/// A stretch with what it can have as partners.
+struct Gathered<'a> {
+    /// Positions on which the left factor lies.
+    positions: Range<usize>,
+    /// Positions of a row of all images.
+    row: usize,
+    /// x̂ from the first of the positions on, to their farthest partners: \[positions and more, channels\].
+    values: Buffer<'a>,
+    /// x̂ at the positions, \[channels, `stride`\].
+    transposed: Buffer<'a>,
+    stride: usize,
+}
+
 impl Line<'_> {
-    /// Adds a stretch's products to a block of channels, and takes the pilot back out where `undo` says how.
-    fn add(&self, block: &mut Block, stretch: &Stretch, undo: &[Option<Undo>], workspace: &Workspace) {
-        let Some(lowest) = block.lags.iter().map(|&(lag, _)| LAGS[lag].0 as usize).max() else { return };
-        let (channels, rows) = (self.view.channels, block.channels.len());
-        let row = self.row(stretch.images.len());
-        let start = stretch.positions.start;
-        let length = stretch.positions.len();
-        let ahead = lowest * row + self.reach;
-        let mut values = workspace.take((length + ahead) * channels);
-        self.gather(&stretch.images, start..stretch.positions.end + ahead, &mut values);
-        let stride = length + PADDING;
-        let mut left = workspace.take(rows * stride);
-        transpose(&values[..length * channels], channels, block.channels.clone(), &mut left, stride);
-        let mut products = workspace.take(rows * channels);
-        for (lag, sums) in &mut block.lags {
-            let (dy, dx) = LAGS[*lag];
-            // Rows whose partner is below the map have none.
-            let with_partner = (self.view.height - dy as usize) * row;
-            let count = length.min(with_partner.saturating_sub(start));
-            if count == 0 {
-                continue;
-            }
-            // At lag (0, 0) what is left of the diagonal follows from symmetry.
-            let first = if *lag == 0 { block.channels.start } else { 0 };
-            let offset = (dy * row as isize + dx) as usize * channels + first;
-            let columns = channels - first;
-            multiply(
-                (rows, count, columns),
-                Matrix { values: &left, stride },
-                Matrix { values: &values[offset..], stride: channels },
-                &mut products,
-                columns,
-                Accumulate::Replace,
-            );
-            let undo = undo.get(*lag).and_then(Option::as_ref);
-            let pilot = self.pilot;
-            vectorised(
-                #[inline(always)]
-                || {
-                    let lines = sums.chunks_exact_mut(channels).zip(products.chunks_exact(columns));
-                    for (channel, (sums, products)) in block.channels.clone().zip(lines) {
-                        let sums = &mut sums[first..];
-                        match undo {
-                            None => {
-                                for (sum, &product) in sums.iter_mut().zip(products) {
-                                    *sum += f64::from(product);
-                                }
-                            }
-                            Some(undo) => {
-                                let (c, left) = (f64::from(pilot[channel]), undo.left[channel]);
-                                let right = undo.right[first..].iter().zip(&pilot[first..]);
-                                for ((sum, &product), (right, &d)) in sums.iter_mut().zip(products).zip(right)
-                                {
-                                    *sum += f64::from(product) + (c * right + left * f64::from(d));
-                                }
+    fn gather<'a>(&self, stretch: &Stretch, workspace: &'a Workspace) -> Gathered<'a> {
+        let channels = self.view.channels;
+        let (positions, row) = (stretch.positions.clone(), self.row(stretch.images.len()));
+        let ahead = FARTHEST.min(self.view.height - 1) * row + self.reach;
+        let mut values = workspace.take((positions.len() + ahead) * channels);
+        values.par_chunks_mut(PIECE * channels).enumerate().for_each(|(piece, values)| {
+            self.gather_positions(&stretch.images, positions.start + piece * PIECE, values);
+        });
+        let stride = positions.len() + PADDING;
+        let mut transposed = workspace.take(channels * stride);
+        transposed.par_chunks_mut(CHANNEL_BLOCK * stride).enumerate().for_each(|(block, rows)| {
+            let first = block * CHANNEL_BLOCK;
+            let values = &values[..positions.len() * channels];
+            transpose(values, channels, first..(first + CHANNEL_BLOCK).min(channels), rows, stride);
+        });
+        Gathered { positions, row, values, transposed, stride }
+    }
+
+    /// Adds a stretch's products at a lag to the sums \[rows, channels\] of channels `first_row` and on, and takes the
+    /// pilot back out where `undo` says how.
+    fn add(
+        &self,
+        gathered: &Gathered,
+        (dy, dx): (isize, isize),
+        first_row: usize,
+        sums: &mut [f64],
+        undo: Option<&Undo>,
+        workspace: &Workspace,
+    ) {
+        let channels = self.view.channels;
+        let rows = sums.len() / channels;
+        // Rows whose partner is below the map have none.
+        let with_partner = (self.view.height - dy as usize) * gathered.row;
+        let count = gathered.positions.len().min(with_partner.saturating_sub(gathered.positions.start));
+        if count == 0 {
+            return;
+        }
+        // At lag (0, 0) what is left of the diagonal follows from symmetry.
+        let first = if (dy, dx) == (0, 0) { first_row } else { 0 };
+        let columns = channels - first;
+        let offset = (dy * gathered.row as isize + dx) as usize;
+        let mut products = workspace.take(rows * columns);
+        multiply(
+            (rows, count, columns),
+            Matrix { values: &gathered.transposed[first_row * gathered.stride..], stride: gathered.stride },
+            Matrix { values: &gathered.values[offset * channels + first..], stride: channels },
+            &mut products,
+            columns,
+            Accumulate::Replace,
+        );
+        let lines = sums.chunks_exact_mut(channels).zip(products.chunks_exact(columns));
+        vectorised(
+            #[inline(always)]
+            || {
+                for (channel, (sums, products)) in (first_row..).zip(lines) {
+                    let sums = sums[first..].iter_mut().zip(products);
+                    match undo {
+                        None => sums.for_each(|(sum, &product)| *sum += f64::from(product)),
+                        Some(undo) => {
+                            let (c, left) = (f64::from(self.pilot[channel]), undo.left[channel]);
+                            let right = undo.right[first..].iter().zip(&self.pilot[first..]);
+                            for ((sum, &product), (right, &d)) in sums.zip(right) {
+                                *sum += f64::from(product) + (c * right + left * f64::from(d));
                             }
                         }
                     }
-                },
-            );
-        }
+                }
+            },
+        );
     }
 }
 
