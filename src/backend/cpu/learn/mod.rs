@@ -7,6 +7,7 @@
 //! | `border` | Σx of all patches from sums over the map and its borders |
 //! | `covariance` | Σx and Σxy of each neuron and regime, in blocks; pilots undone |
 //! | `products`, `winograd` | the sums of one block, by one plain matrix product or by one a frequency |
+//! | `second`, `shifted`, `triangle` | Σxxᵀ, where it is wanted: of convolutions, of dense layers |
 //!
 //! Everything is summed in float32 over at most [`CHUNK`] positions with y centred, then in float64. The order of
 //! each sum is fixed by the shape of the batch.
@@ -16,6 +17,9 @@ mod covariance;
 mod pilots;
 mod products;
 mod responses;
+mod second;
+mod shifted;
+mod triangle;
 mod winograd;
 
 use super::convolution::{ScaledMaps, convolve};
@@ -23,9 +27,9 @@ use super::dense;
 use super::pooling::average_and_flatten;
 use super::simd::is_finite;
 use super::tiles::{Maps, largest_per_image, tile_rows};
-use super::workspace::Buffer;
+use super::workspace::{Buffer, Workspace};
 use super::{Classifier, Cpu, Stage};
-use crate::backend::{BackendError, Batch, LayerMoments, Learner, Moments};
+use crate::backend::{BackendError, Batch, LayerMoments, Learner, Moments, SecondMoments};
 use covariance::{Input, Responses};
 use pilots::Statistics;
 use responses::{SignedResponses, rectify_and_pool};
@@ -179,7 +183,7 @@ fn add_layer(
     z: &[f32],
     bias: &[f32],
     valid: &[usize],
-    workspace: &super::workspace::Workspace,
+    workspace: &Workspace,
 ) {
     if valid.is_empty() {
         return;
@@ -198,4 +202,24 @@ fn add_layer(
     for (sum, x) in layer.x.iter_mut().zip(&x) {
         *sum += x;
     }
+    if let Some(second) = &mut layer.second {
+        add_second(second, input, valid, workspace);
+    }
+}
+
+/// Adds Σxxᵀ over the `valid` images of a batch.
+fn add_second(second: &mut SecondMoments, input: Input, valid: &[usize], workspace: &Workspace) {
+    let (values, maps) = match input {
+        Input::Maps { values, maps } => (values, maps),
+        Input::Rows { values, inputs } => {
+            (values, Maps { images: values.len() / inputs, height: 1, width: 1, channels: inputs })
+        }
+    };
+    if valid.len() == maps.images {
+        return second::add(second, ScaledMaps { values, maps, scales: &[] }, workspace);
+    }
+    let image = |&image: &usize| &values[image * maps.image_len()..][..maps.image_len()];
+    let values: Vec<f32> = valid.iter().flat_map(image).copied().collect();
+    let maps = Maps { images: valid.len(), ..maps };
+    second::add(second, ScaledMaps { values: &values, maps, scales: &[] }, workspace);
 }
