@@ -131,22 +131,35 @@ pub enum MomentError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// Moments of another network than the weights they are to be written or solved with.
+    /// Moments of a layer that the network has not, or has elsewhere.
     #[error(
-        "layer {layer} of the moments is {} {} and of {} {}; give the weights that they were summed with",
+        "the moments have layer {} {} where {} has {expected} {}; give the weights that they were summed with",
         printable(found), shape_text(found_shape), weights.display(), shape_text(expected_shape)
     )]
     OtherNetwork {
-        /// Number of the layer with weights, from 1.
-        layer: usize,
-        /// Its name in the moments, or what is the matter.
+        /// Name of the layer in the moments.
         found: String,
-        /// Its shape in the moments.
+        /// Shape of its weight.
         found_shape: Vec<usize>,
         /// The file of weights.
         weights: PathBuf,
-        /// Its shape there.
+        /// Name of the layer in its place.
+        expected: String,
+        /// Shape of its weight.
         expected_shape: Vec<usize>,
+    },
+    /// Moments of more or fewer layers than the network has.
+    #[error(
+        "the moments have {found} layers and {} has {expected}; give the weights that they were summed with",
+        weights.display()
+    )]
+    LayerCount {
+        /// Layers of the moments.
+        found: usize,
+        /// The file of weights.
+        weights: PathBuf,
+        /// Its layers with weights.
+        expected: usize,
     },
     /// The disk or the user's share of it is full.
     #[error("no space left to write {}: free some and run again; what was there before is kept", path.display())]
