@@ -6,6 +6,7 @@ mod device;
 mod exit;
 mod explain;
 mod info;
+mod interrupt;
 mod network;
 mod progress;
 
