@@ -5,6 +5,7 @@ mod completions;
 mod device;
 mod exit;
 mod explain;
+mod images;
 mod info;
 mod interrupt;
 mod network;
