@@ -200,14 +200,14 @@ impl MomentFile {
         &self.fingerprint
     }
 
-    /// Names and positions of the layers.
-    pub fn positions(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.layers.iter().map(|layer| {
+    /// Of each layer its name, the shape of its weight, and how many positions were summed.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &[usize], f64)> {
+        self.layers.iter().map(|StoredLayer { name, shape, fields }| {
             let mut positions = [0.0];
-            if let Some((_, entry)) = layer.fields.first() {
+            if let Some((_, entry)) = fields.first() {
                 decode(self.file.bytes(entry), &mut positions);
             }
-            (layer.name.as_str(), positions[0])
+            (name.as_str(), shape.as_slice(), positions[0])
         })
     }
 
