@@ -6,6 +6,8 @@ mod device;
 mod exit;
 mod explain;
 mod info;
+// Until a command uses it.
+#[cfg_attr(not(test), expect(dead_code))]
 mod interrupt;
 mod network;
 mod progress;
