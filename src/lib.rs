@@ -58,4 +58,5 @@ pub mod output;
 pub mod patterns;
 pub mod pipeline;
 mod random;
+mod temporary;
 pub mod weights;
