@@ -7,6 +7,8 @@ mod exit;
 mod explain;
 mod images;
 mod info;
+// Until a command uses it.
+#[cfg_attr(not(test), expect(dead_code))]
 mod interrupt;
 mod learn;
 mod network;
