@@ -57,4 +57,5 @@ pub mod network;
 pub mod output;
 pub mod patterns;
 pub mod pipeline;
+mod temporary;
 pub mod weights;
