@@ -5,7 +5,9 @@ mod completions;
 mod device;
 mod exit;
 mod explain;
+mod images;
 mod info;
+mod interrupt;
 mod network;
 mod progress;
 

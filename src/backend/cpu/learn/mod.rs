@@ -5,7 +5,9 @@
 //! | `responses` | the forward epilogue that stores z, and ReLU and pool behind it |
 //! | `pilots` | counts, pilots and Σy, Σy² of each neuron and regime |
 //! | `border` | Σx of all patches from sums over the map and its borders |
-//! | `covariance` | Σx and Σxy of each neuron and regime, as matrix products |
+//! | `covariance` | Σx and Σxy of each neuron and regime, in blocks; pilots undone |
+//! | `products`, `winograd` | the sums of one block, by one plain matrix product or by one a frequency |
+//! | `second`, `shifted`, `triangle` | Σxxᵀ, where it is wanted: of convolutions, of dense layers |
 //!
 //! Everything is summed in float32 over at most [`CHUNK`] positions with y centred, then in float64. The order of
 //! each sum is fixed by the shape of the batch.
@@ -13,17 +15,22 @@
 mod border;
 mod covariance;
 mod pilots;
+mod products;
 mod responses;
+mod second;
+mod shifted;
+mod triangle;
+mod winograd;
 
 use super::convolution::{ScaledMaps, convolve};
 use super::dense;
 use super::pooling::average_and_flatten;
 use super::simd::is_finite;
 use super::tiles::{Maps, largest_per_image, tile_rows};
-use super::workspace::Buffer;
+use super::workspace::{Buffer, Workspace};
 use super::{Classifier, Cpu, Stage};
-use crate::backend::{BackendError, Batch, LayerMoments, Learner, Moments};
-use covariance::{Input, Regimes};
+use crate::backend::{BackendError, Batch, LayerMoments, Learner, Moments, SecondMoments};
+use covariance::{Input, Responses};
 use pilots::Statistics;
 use responses::{SignedResponses, rectify_and_pool};
 
@@ -96,7 +103,7 @@ impl<'a> Run<'a> {
         self.fail(&finite, &cpu.stages[0].name, &mut values, maps);
         for stage in &cpu.stages {
             let output = maps.with_channels(stage.outputs);
-            let mut z = self.responses(stage, &values, maps);
+            let z = self.responses(stage, &values, maps);
             let valid = self.valid();
             let layer = &mut self.layers[stage.layer];
             let input = Input::Maps { values: &values, maps };
@@ -176,7 +183,7 @@ fn add_layer(
     z: &[f32],
     bias: &[f32],
     valid: &[usize],
-    workspace: &super::workspace::Workspace,
+    workspace: &Workspace,
 ) {
     if valid.is_empty() {
         return;
@@ -189,9 +196,30 @@ fn add_layer(
     };
     layer.positions += (positions * valid.len()) as f64;
     statistics.add_to(layer, bias);
-    let regimes = Regimes { z, statistics: &statistics, bias, x: &x };
-    covariance::add(layer, input, regimes, valid, workspace);
+    let outputs = bias.len();
+    let responses = Responses { input, z, outputs, valid, statistics: &statistics, bias, x: &x };
+    covariance::add(layer, &responses, workspace);
     for (sum, x) in layer.x.iter_mut().zip(&x) {
         *sum += x;
     }
+    if let Some(second) = &mut layer.second {
+        add_second(second, input, valid, workspace);
+    }
+}
+
+/// Adds Σxxᵀ over the `valid` images of a batch.
+fn add_second(second: &mut SecondMoments, input: Input, valid: &[usize], workspace: &Workspace) {
+    let (values, maps) = match input {
+        Input::Maps { values, maps } => (values, maps),
+        Input::Rows { values, inputs } => {
+            (values, Maps { images: values.len() / inputs, height: 1, width: 1, channels: inputs })
+        }
+    };
+    if valid.len() == maps.images {
+        return second::add(second, ScaledMaps { values, maps, scales: &[] }, workspace);
+    }
+    let image = |&image: &usize| &values[image * maps.image_len()..][..maps.image_len()];
+    let values: Vec<f32> = valid.iter().flat_map(image).copied().collect();
+    let maps = Maps { images: valid.len(), ..maps };
+    second::add(second, ScaledMaps { values: &values, maps, scales: &[] }, workspace);
 }
