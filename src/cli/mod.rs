@@ -14,8 +14,8 @@ mod learn;
 mod network;
 mod patterns;
 mod progress;
-mod solve;
 mod report;
+mod solve;
 
 use clap::{Parser, Subcommand};
 use exit::Outcome;
