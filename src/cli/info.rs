@@ -277,10 +277,11 @@ fn moments(path: &Path) -> Result<(Value, Vec<String>), Failure> {
 
 /// What a run was, a line for each of its options.
 fn run_lines(run: &Map<String, Value>) -> Vec<String> {
-    let shown = |text: String| text.chars().take(160).flat_map(char::escape_debug).collect::<String>();
     let head = if run.is_empty() { "  run: not described" } else { "  run:" };
-    let lines =
-        run.iter().map(|(key, value)| format!("    {}: {}", shown(key.clone()), shown(value.to_string())));
+    // JSON escapes most control characters, but not all of them.
+    let shown =
+        |text: &str| text.chars().filter(|character| !character.is_control()).take(160).collect::<String>();
+    let lines = run.iter().map(|(key, value)| format!("    {}: {}", shown(key), shown(&value.to_string())));
     std::iter::once(head.to_owned()).chain(lines).collect()
 }
 
