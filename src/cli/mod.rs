@@ -7,8 +7,6 @@ mod exit;
 mod explain;
 mod images;
 mod info;
-// Until a command uses it.
-#[cfg_attr(not(test), expect(dead_code))]
 mod interrupt;
 mod learn;
 mod network;
