@@ -331,6 +331,10 @@ mod tests {
         (0..count).map(|index| stream(11, u64::from(index) % 100, index / 100))
     }
 
+    /// torchvision's scale, and its ratio.
+    const SHARES: (f64, f64) = (0.08, 1.0);
+    const RATIOS: (f64, f64) = (0.75, 4.0 / 3.0);
+
     /// Bins of the crop's share of the area, and of the logarithm of its ratio.
     const BINS: usize = 12;
 
@@ -346,7 +350,7 @@ mod tests {
 
     #[test]
     fn area_is_uniform_and_ratio_log_uniform_among_boxes_that_fit() {
-        let logs = (RATIO.0.ln(), RATIO.1.ln());
+        let logs = (RATIOS.0.ln(), RATIOS.1.ln());
         // So large that whole pixels do not matter.
         for (width, height) in [(4_000_000, 4_000_000), (5_000_000, 3_750_000), (2_000_000, 4_000_000)] {
             let image_ratio = f64::from(width) / f64::from(height);
@@ -355,7 +359,7 @@ mod tests {
                 let place = CropBox::draw(width, height, stream);
                 let [box_width, box_height] = [place.width, place.height].map(f64::from);
                 let share = box_width * box_height / (f64::from(width) * f64::from(height));
-                counts[bin(share, AREA) * BINS + bin((box_width / box_height).ln(), logs)] += 1;
+                counts[bin(share, SHARES) * BINS + bin((box_width / box_height).ln(), logs)] += 1;
             }
             // The share of every bin that fits, on a fine grid.
             let mut probabilities = vec![0.0; BINS * BINS];
@@ -365,9 +369,9 @@ mod tests {
                     let at = |index: usize, (from, to): (f64, f64)| {
                         from + (to - from) * (index as f64 + 0.5) / fine as f64
                     };
-                    let (share, log_ratio) = (at(i, AREA), at(j, logs));
+                    let (share, log_ratio) = (at(i, SHARES), at(j, logs));
                     if fits(share, log_ratio, image_ratio) {
-                        probabilities[bin(share, AREA) * BINS + bin(log_ratio, logs)] += 1.0;
+                        probabilities[bin(share, SHARES) * BINS + bin(log_ratio, logs)] += 1.0;
                     }
                 }
             }
@@ -376,7 +380,7 @@ mod tests {
             probabilities.iter_mut().for_each(|probability| *probability *= (1.0 - none_fits) / fitting);
             if none_fits > 1e-9 {
                 // The narrow image alone: its middle is as wide as it is, of the ratio 3/4.
-                probabilities[bin(image_ratio / RATIO.0, AREA) * BINS] += none_fits;
+                probabilities[bin(image_ratio / RATIOS.0, SHARES) * BINS] += none_fits;
             }
             assert_distributed(&counts, &probabilities);
         }
