@@ -7,28 +7,14 @@
 //! Both regimes have their own Σxyᵀ; totals are their sum. That a regime is summed and not left over as a
 //! difference keeps the patterns of neurons that are nearly always, or nearly never, active.
 
+mod lags;
+
+#[cfg(test)]
+pub(in crate::backend) use lags::plain;
+pub use lags::{LAGS, Lags};
+
+use super::{BackendError, memory};
 use crate::network::{Network, ParametricLayer};
-
-/// Lags (dy, dx) of [`Lags::map`], in its order: half of all differences of two taps of a 3×3 kernel; the others are
-/// transposed.
-pub const LAGS: [(isize, isize); 13] = [
-    (0, 0),
-    (0, 1),
-    (0, 2),
-    (1, -2),
-    (1, -1),
-    (1, 0),
-    (1, 1),
-    (1, 2),
-    (2, -2),
-    (2, -1),
-    (2, 0),
-    (2, 1),
-    (2, 2),
-];
-
-/// Taps of a convolution's kernel.
-const TAPS: usize = 9;
 
 /// The moments of all layers with weights, in their order.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,29 +64,27 @@ pub enum SecondMoments {
     Dense(Vec<f64>),
 }
 
-/// Products of a map with itself, shifted: all that Σxxᵀ over the 3×3 patches consists of. With C input channels, x\[p\]
-/// the channels at position p of an input map and nothing outside it, \[lag, C, C\] holds Σₚ x\[p\]\[c\] · x\[p + lag\]\[c'\].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lags {
-    /// Over all p of the map, at the lags of [`LAGS`]: \[13, C, C\].
-    pub map: Vec<f64>,
-    /// Over the map's first row, lags (0, 0), (0, 1), (0, 2): \[3, C, C\].
-    pub top: Vec<f64>,
-    /// Over its last row, the same lags.
-    pub bottom: Vec<f64>,
-    /// Over its first column, lags (0, 0), (1, 0), (2, 0): \[3, C, C\].
-    pub left: Vec<f64>,
-    /// Over its last column, the same lags.
-    pub right: Vec<f64>,
-    /// At its corners top left, top right, bottom left, bottom right, lag (0, 0): \[4, C, C\].
-    pub corners: Vec<f64>,
-}
-
 impl Moments {
     /// No positions yet; with `second`, Σxxᵀ is wanted too.
     pub fn zeros(network: &Network, second: bool) -> Self {
         Moments {
             layers: network.parametric().map(|(_, layer)| LayerMoments::zeros(layer, second)).collect(),
+        }
+    }
+
+    /// No positions yet, where this machine has the memory for them.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn allocate(network: &Network, second: bool) -> Result<Self, BackendError> {
+        let needed = Self::bytes(network, second);
+        match memory::available() {
+            Some(available) if needed > available => Err(BackendError::MomentMemory {
+                needed: needed >> 20,
+                available: available >> 20,
+                hint: if second { "; without second moments they need less" } else { "" },
+            }),
+            _ => Ok(Self::zeros(network, second)),
         }
     }
 
@@ -231,76 +215,6 @@ impl LayerMoments {
             }
         }
         values
-    }
-}
-
-impl Lags {
-    /// No positions yet, of maps with so many channels.
-    pub fn zeros(channels: usize) -> Self {
-        let products = |lags: usize| vec![0.0; lags * channels * channels];
-        Lags {
-            map: products(LAGS.len()),
-            top: products(3),
-            bottom: products(3),
-            left: products(3),
-            right: products(3),
-            corners: products(4),
-        }
-    }
-
-    /// Σxxᵀ over the 3×3 patches of all positions, \[9C, 9C\], rows and columns in the order of a neuron's weights:
-    /// channel · 9 + tap.
-    ///
-    /// For taps t and u, Σ over output positions q of x\[q + t\] x\[q + u\]ᵀ is the product at lag u − t, over the p = q + t
-    /// whose q lies on the map. Where t leaves the map upwards, no q puts it on the last row, and so on; the terms
-    /// that are missing for it exist only at lags within that row or column.
-    pub fn patches(&self, channels: usize) -> Vec<f64> {
-        let depth = channels * TAPS;
-        let plane = channels * channels;
-        let mut patches = vec![0.0; depth * depth];
-        for t in 0..TAPS {
-            for u in t..TAPS {
-                let (t_y, t_x) = (t as isize / 3 - 1, t as isize % 3 - 1);
-                let lag = (u as isize / 3 - 1 - t_y, u as isize % 3 - 1 - t_x);
-                // u ≥ t, so the lag is one of the thirteen.
-                let Some(index) = LAGS.iter().position(|&known| known == lag) else { continue };
-                let at = |values: &'_ [f64], lag: usize, c: usize, d: usize| {
-                    values[lag * plane + c * channels + d]
-                };
-                let row = match t_y {
-                    -1 => Some(&self.bottom),
-                    1 => Some(&self.top),
-                    _ => None,
-                }
-                .filter(|_| lag.0 == 0);
-                // A lag within a column points down; of a row, t's tap is left of u's or the same.
-                let column = match t_x {
-                    -1 => Some(&self.right),
-                    1 => Some(&self.left),
-                    _ => None,
-                }
-                .filter(|_| lag.1 == 0);
-                for c in 0..channels {
-                    for d in 0..channels {
-                        let mut sum = at(&self.map, index, c, d);
-                        if let Some(row) = row {
-                            sum -= at(row, lag.1 as usize, c, d);
-                        }
-                        if let Some(column) = column {
-                            sum -= at(column, lag.0 as usize, c, d);
-                        }
-                        if row.is_some() && column.is_some() {
-                            let corner = usize::from(t_y == -1) * 2 + usize::from(t_x == -1);
-                            sum += at(&self.corners, corner, c, d);
-                        }
-                        let (i, j) = (c * TAPS + t, d * TAPS + u);
-                        patches[i * depth + j] = sum;
-                        patches[j * depth + i] = sum;
-                    }
-                }
-            }
-        }
-        patches
     }
 }
 
