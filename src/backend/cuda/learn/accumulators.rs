@@ -72,7 +72,7 @@ pub(super) struct Accumulators {
     _memory: Arena,
 }
 
-/// A sum on its way, with the shape that it has on the device.
+/// Which shape a sum has on the device.
 #[derive(Clone, Copy)]
 enum Side {
     Inputs,
@@ -130,8 +130,7 @@ impl Accumulators {
 
     fn upload(&mut self, moments: &Moments) -> Result<(), DeviceError> {
         for (layer, moments) in moments.layers.iter().enumerate() {
-            for (address, side, values) in self.sums(layer).into_iter().zip(values(moments)).map(with_values)
-            {
+            for ((address, side), values) in self.sums(layer).into_iter().zip(values(moments)) {
                 let (rows, width) = self.extents(layer, side);
                 if values.iter().all(|&value| value == 0.0) {
                     // SAFETY: a sum of this layer, which is as large.
@@ -199,10 +198,6 @@ impl Accumulators {
             Side::Products => (layout.rows.len(), layout.padded_outputs),
         }
     }
-}
-
-fn with_values<'a>(((address, side), values): ((u64, Side), &'a [f64])) -> (u64, Side, &'a [f64]) {
-    (address, side, values)
 }
 
 fn values(moments: &LayerMoments) -> [&[f64]; 9] {
