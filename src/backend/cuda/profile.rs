@@ -8,8 +8,8 @@ use super::device::{DeviceError, DeviceMemory, Event, LaunchSize, Stream, bytes_
 use super::forward::forward;
 use super::options::Precision;
 use super::params::{
-    VGGX_BELOW_POOL, VGGX_LINEAR, VGGX_RECTIFY_POOL, VggxBelow, VggxConvolutionForward, VggxOperand,
-    VggxScale,
+    VGGX_BELOW_POOL, VGGX_LINEAR, VGGX_RECTIFY_POOL, VggxBelow, VggxConvolutionForward, VggxMomentInputs,
+    VggxMomentResponses, VggxMoments, VggxOperand, VggxScale,
 };
 use super::program::{Parameters, Step};
 use super::slot::{DevicePass, Engine, Slot};
@@ -339,6 +339,14 @@ fn part_of(parameters: &Parameters, layer: &mut usize, precision: Precision) -> 
             let maps = count(&[p.height, p.width]) + stored(&p.below, p.height, p.width);
             ("unpool", count(&[p.images, p.channels]) * maps * element)
         }
+        // Of no pass that is timed.
+        Parameters::MomentFactors(maps)
+        | Parameters::MomentInputs(VggxMomentInputs { maps, .. })
+        | Parameters::MomentResponses(VggxMomentResponses { maps, .. })
+        | Parameters::Moments(VggxMoments { maps, .. }) => (
+            "moments",
+            count(&[maps.images, maps.height, maps.width, maps.channels + maps.outputs]) * element,
+        ),
         Parameters::Output(p) => ("output", 2 * count(&[p.images, p.positions, 3]) * size_of::<f32>()),
     };
     Part::Step { name, bytes: bytes as u64 }
@@ -397,6 +405,7 @@ impl Product {
             output_scale: scale(3),
             mask: 0,
             argmax: 0,
+            pre_activation: 0,
         };
         let mut memory = vec![input, operator, output];
         memory.extend(lists);

@@ -4,7 +4,8 @@
 use super::device::{Device, DeviceError, Graph, Kernel, LaunchSize, PinnedMemory, Stream};
 use super::params::{
     VggxAveragePool, VggxChannelSums, VggxConvolutionBackward, VggxConvolutionForward, VggxInterleave,
-    VggxNormalise, VggxOutput, VggxSignalImage, VggxStart, VggxUnpool,
+    VggxMomentInputs, VggxMomentMaps, VggxMomentResponses, VggxMoments, VggxNormalise, VggxOutput,
+    VggxSignalImage, VggxStart, VggxUnpool,
 };
 
 /// Memory of the host that passes copy from and to. Their addresses are in the captured graphs.
@@ -22,7 +23,7 @@ pub(super) enum Step {
     /// Sets bytes to zero.
     Clear { address: u64, bytes: usize },
     /// Runs a kernel.
-    Launch { kernel: String, size: LaunchSize, parameters: Parameters, shape: String },
+    Launch { kernel: String, size: LaunchSize, parameters: Box<Parameters>, shape: String },
 }
 
 macro_rules! parameters {
@@ -70,6 +71,10 @@ parameters! {
     Start(VggxStart),
     SignalImage(VggxSignalImage),
     Output(VggxOutput),
+    MomentFactors(VggxMomentMaps),
+    MomentInputs(VggxMomentInputs),
+    MomentResponses(VggxMomentResponses),
+    Moments(VggxMoments),
 }
 
 /// Steps with their kernels.
