@@ -11,6 +11,7 @@ mod info;
 mod interrupt;
 mod network;
 mod progress;
+mod report;
 
 use clap::{Parser, Subcommand};
 use exit::Outcome;
@@ -31,7 +32,7 @@ enum Command {
     Explain(Box<explain::Options>),
     /// Time the network: layer by layer and end to end, beside what the device could do
     Bench(Box<bench::Options>),
-    /// Show this build and its devices, or what a weight or pattern file holds
+    /// Show this build and its devices, or what a weight, pattern or moment file holds
     Info(info::Options),
     /// Print shell completions
     Completions(completions::Options),
