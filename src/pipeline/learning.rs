@@ -113,7 +113,7 @@ impl Iterator for LearningBatches {
                 continue;
             }
             let Some((piece, made)) = self.pieces.next() else { break };
-            // A failed image is told with its first piece.
+            // What is left of an image that failed, whatever became of it.
             if piece.image.index < self.next.input {
                 continue;
             }
@@ -292,6 +292,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::images::ImageProblem;
 
     const LOAD: LoadOptions = LoadOptions { resize: 9, crop: 7, max_pixels: 10_000 };
 
@@ -535,6 +536,39 @@ mod tests {
                 results[index] = Some(pieces[index].random_crops(&LOAD, 0));
             }
             assert!(matches!(results, [Some(Err(_)), Some(Ok(_)), Some(Ok(_))]), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_an_image_follows_the_piece_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = inputs(folder.path(), "iii");
+        let run = |threads| {
+            let pieces = Pieces::new(inputs.clone(), 10, 2, Position::default());
+            let work = |piece: &Piece| {
+                if piece.image.index == 1 && piece.crops.contains(&4) {
+                    return Err(ImageError::new(&piece.image.input.path, ImageProblem::Empty));
+                }
+                piece.random_crops(&LOAD, 0)
+            };
+            LearningBatches {
+                pieces: Prefetch::new(pieces, threads, 4, work),
+                waiting: Vec::new().into_iter(),
+                count: 10,
+                size: 6,
+                next: Position::default(),
+            }
+        };
+        for threads in [1, 3] {
+            let batches: Vec<Plain> = run(threads).map(Plain::from).collect();
+            let lengths: Vec<usize> = batches.iter().map(|batch| batch.crops.len()).collect();
+            // 10 and 4 and 10 crops.
+            assert_eq!(lengths, [6, 6, 6, 6]);
+            let failed: Vec<usize> = batches.iter().map(|batch| batch.failed.len()).collect();
+            assert_eq!(failed, [0, 0, 1, 0]);
+            let ends: Vec<(usize, u32)> =
+                batches.iter().map(|batch| (batch.end.input, batch.end.crop)).collect();
+            assert_eq!(ends, [(0, 6), (1, 2), (2, 4), (3, 0)]);
         }
     }
 
