@@ -20,7 +20,7 @@ use std::ops::Range;
 /// Positions summed in float32 before the sum goes on in float64.
 const STRETCH: usize = 4096;
 /// Channels of the left factor that a task multiplies.
-const CHANNEL_BLOCK: usize = 128;
+const CHANNEL_BLOCK: usize = 256;
 /// Runs of stretches that are added up side by side where there are few channels; fixed, so that sums depend on shapes
 /// alone.
 const RUNS: usize = 8;
