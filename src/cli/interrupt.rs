@@ -144,7 +144,9 @@ mod tests {
         let mut patient = Patient::start("trap '' HUP;");
         patient.send("HUP");
         patient.send("HUP");
-        // It is still there, and the first signal it heeds is its first.
+        // Had it heeded them, it would be gone by now.
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(patient.child.try_wait().unwrap(), None);
         patient.send("TERM");
         patient.wait_for(ASKED);
         patient.send("TERM");
