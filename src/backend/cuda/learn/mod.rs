@@ -237,13 +237,10 @@ pub(super) fn time(cuda: &Cuda, batch: &Batch, repeats: usize) -> Result<Vec<Lea
     let Some(Current { program, .. }) = &learner.current else { return Ok(Vec::new()) };
     // SAFETY: as in `add_part`, which has just run.
     let times = unsafe { program.time(&learner.stream, repeats.max(1)) }?;
-    let time = |(kernel, shape, mut seconds): (&str, &str, Vec<f64>)| {
+    let time = |LaunchTimes { kernel, shape, mut seconds }: LaunchTimes| {
         seconds.sort_by(f64::total_cmp);
-        LearningTime {
-            kernel: kernel.to_owned(),
-            shape: shape.to_owned(),
-            seconds: seconds[seconds.len() / 2],
-        }
+        let seconds = seconds[seconds.len() / 2];
+        LearningTime { kernel: kernel.to_owned(), shape: shape.to_owned(), seconds }
     };
     Ok(times.into_iter().map(time).collect())
 }
