@@ -235,7 +235,8 @@ impl Job<'_> {
             tally.fail(input, error.problem.to_string());
         }
         if let Some(first) = batch.crops.first() {
-            let pixels: Vec<u8> = batch.crops.iter().flat_map(|crop| crop.pixels.iter().copied()).collect();
+            let crops: Vec<&[u8]> = batch.crops.iter().map(|crop| &crop.pixels[..]).collect();
+            let pixels = crops.concat();
             let images = Batch {
                 images: batch.crops.len(),
                 height: first.height,

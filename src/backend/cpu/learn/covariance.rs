@@ -1,5 +1,6 @@
-//! The masked covariance reduction: Xᵀ·[g₊, m, g₋] over the positions of a batch, for blocks of neurons and slices of the
-//! fan-in, with m the mask z > 0, g₊ = (z − c₊)·m and g₋ = (z − c₋)·(1 − m).
+//! The masked covariance reduction: Xᵀ·[g₊, n, g₋] over the positions of a batch, for blocks of neurons and slices of the
+//! fan-in, with m the mask z > 0, g₊ = (z − c₊)·m, g₋ = (z − c₋)·(1 − m), and n the mask of the regime that has fewer
+//! positions, m or 1 − m: Σx of the other regime is what it leaves of all, which loses nothing that way around.
 
 use super::pilots::{Regime, Statistics};
 use super::{products, winograd};
@@ -13,7 +14,7 @@ use std::ops::Range;
 
 /// Neurons of one product: its sums and a piece of both operands stay in the L2 cache.
 const NEURONS: usize = 64;
-/// Sums of a neuron: Σxg₊, Σxm, Σxg₋.
+/// Sums of a neuron: Σxg₊, Σxn, Σxg₋.
 pub const SUMS: usize = 3;
 /// Input channels of one product, with all their taps.
 const CHANNELS: usize = 64;
@@ -152,7 +153,7 @@ impl Block<'_> {
         SUMS * self.neurons.len()
     }
 
-    /// Σxg₊, Σxm, Σxg₋: \[neurons, 3, slice, taps\], that is, in the order of the weights.
+    /// Σxg₊, Σxn, Σxg₋: \[neurons, 3, slice, taps\], that is, in the order of the weights.
     fn product(&self, spans: &[Range<usize>], workspace: &Workspace) -> Vec<f64> {
         let span = |span: &Range<usize>| match self.responses.input.algorithm() {
             Algorithm::Plain => products::sum(self, span.clone(), workspace),
@@ -180,31 +181,35 @@ impl Block<'_> {
         }
     }
 
-    /// Pilots of the neurons: above and below zero.
-    pub fn pilots(&self) -> [Vec<f32>; 2] {
-        let statistics = self.responses.statistics;
-        [&statistics.positive, &statistics.negative]
-            .map(|regimes| regimes[self.neurons.clone()].iter().map(|regime| regime.pilot).collect())
+    /// What the operands of the neurons are made with.
+    pub fn pilots(&self) -> Pilots {
+        let Statistics { positive, negative } = self.responses.statistics;
+        let (positive, negative) = (&positive[self.neurons.clone()], &negative[self.neurons.clone()]);
+        Pilots {
+            positive: positive.iter().map(|regime| regime.pilot).collect(),
+            negative: negative.iter().map(|regime| regime.pilot).collect(),
+            few_negative: positive.iter().zip(negative).map(few_negative).collect(),
+        }
     }
 
-    /// g₊, m, g₋ of the neurons at one position, \[3, neurons\].
+    /// g₊, n, g₋ of the neurons at one position, \[3, neurons\].
     #[inline]
-    pub fn regimes(&self, pilots: &[Vec<f32>; 2], image: usize, position: usize, row: &mut [f32]) {
+    pub fn regimes(&self, pilots: &Pilots, image: usize, position: usize, row: &mut [f32]) {
         let Responses { input, z, outputs, .. } = *self.responses;
         let count = self.neurons.len();
         let z = &z[(image * input.positions() + position) * outputs + self.neurons.start..][..count];
         let (positive, rest) = row.split_at_mut(count);
-        let (mask, negative) = rest.split_at_mut(count);
-        let [above, below] = pilots;
+        let (few, negative) = rest.split_at_mut(count);
         vectorised(
             #[inline(always)]
             || {
-                let (above, below) = (&above[..count], &below[..count]);
+                let (above, below) = (&pilots.positive[..count], &pilots.negative[..count]);
+                let few_negative = &pilots.few_negative[..count];
                 let negative = &mut negative[..count];
                 for i in 0..count {
                     let is_positive = z[i] > 0.0;
                     positive[i] = if is_positive { z[i] - above[i] } else { 0.0 };
-                    mask[i] = if is_positive { 1.0 } else { 0.0 };
+                    few[i] = if is_positive != few_negative[i] { 1.0 } else { 0.0 };
                     negative[i] = if is_positive { 0.0 } else { z[i] - below[i] };
                 }
             },
@@ -212,10 +217,22 @@ impl Block<'_> {
     }
 }
 
+/// Pilots of some neurons, and whose few positions are the negative ones.
+pub struct Pilots {
+    positive: Vec<f32>,
+    negative: Vec<f32>,
+    few_negative: Vec<bool>,
+}
+
+/// Whether a neuron's negative positions are the fewer ones.
+fn few_negative((positive, negative): (&Regime, &Regime)) -> bool {
+    negative.count < positive.count
+}
+
 /// One neuron's sums over a slice in a batch.
 struct Undo<'a> {
     x: &'a [f64],
-    /// Σxg₊, Σxm, Σxg₋.
+    /// Σxg₊, Σxn, Σxg₋.
     sums: &'a [f64],
     positive: Regime,
     negative: Regime,
@@ -239,17 +256,19 @@ impl<'a> Undo<'a> {
     fn add_to(&self, positive_x: &mut [f64], positive_xy: &mut [f64], negative_xy: &mut [f64]) {
         let width = self.x.len();
         let (positive, rest) = self.sums.split_at(width);
-        let (masked, negative) = rest.split_at(width);
+        let (few, negative) = rest.split_at(width);
         let (above, below) = (self.positive.offset(self.bias), self.negative.offset(self.bias));
-        if self.positive.count > 0.0 {
-            for i in 0..width {
-                positive_x[i] += masked[i];
-                positive_xy[i] += positive[i] + above * masked[i];
+        let few_negative = few_negative((&self.positive, &self.negative));
+        for i in 0..width {
+            let all = self.x[i];
+            let few = if self.positive.count.min(self.negative.count) > 0.0 { few[i] } else { 0.0 };
+            let (x_positive, x_negative) = if few_negative { (all - few, few) } else { (few, all - few) };
+            if self.positive.count > 0.0 {
+                positive_x[i] += x_positive;
+                positive_xy[i] += positive[i] + above * x_positive;
             }
-        }
-        if self.negative.count > 0.0 {
-            for i in 0..width {
-                negative_xy[i] += negative[i] + below * (self.x[i] - masked[i]);
+            if self.negative.count > 0.0 {
+                negative_xy[i] += negative[i] + below * x_negative;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Sums of products of patches and responses by one plain matrix product: for few input channels and dense layers.
 
 use super::CHUNK;
-use super::covariance::{Block, Input, pieces};
+use super::covariance::{Block, Input, Pilots, pieces};
 use crate::backend::cpu::convolution::{ScaledMaps, TAPS, gather_slice};
 use crate::backend::cpu::gemm::{Accumulate, Matrix, multiply_transposed};
 use crate::backend::cpu::workspace::Workspace;
@@ -63,7 +63,7 @@ fn gather_patches(block: &Block, piece: Range<usize>, patches: &mut [f32]) {
 }
 
 /// \[positions, 3, neurons\].
-fn gather_regimes(block: &Block, pilots: &[Vec<f32>; 2], piece: Range<usize>, regimes: &mut [f32]) {
+fn gather_regimes(block: &Block, pilots: &Pilots, piece: Range<usize>, regimes: &mut [f32]) {
     let positions = block.responses.input.positions();
     for (position, row) in piece.zip(regimes.chunks_exact_mut(block.columns())) {
         block.regimes(pilots, block.responses.valid[position / positions], position % positions, row);

@@ -3,7 +3,7 @@
 //! The sum over positions is the transpose of the convolution in its kernel, so the transposed algorithm computes it:
 //! Σ patch · response = Gᵀ[Σ over tiles of (Bᵀ d B) ⊙ (A y Aᵀ)]G, with the transforms of the forward pass.
 
-use super::covariance::{Block, Input, pieces};
+use super::covariance::{Block, Input, Pilots, pieces};
 use crate::backend::cpu::convolution::{ScaledMaps, TAPS};
 use crate::backend::cpu::gemm::{Accumulate, Matrix, multiply_transposed};
 use crate::backend::cpu::tiles::{Maps, POSITIONS, SIDE};
@@ -107,8 +107,8 @@ impl Tile {
         })
     }
 
-    /// g₊, m, g₋ at its positions, zeros beside the map: \[16, 3, neurons\].
-    fn responses(&self, block: &Block, maps: Maps, pilots: &[Vec<f32>; 2], responses: &mut [f32]) {
+    /// g₊, n, g₋ at its positions, zeros beside the map: \[16, 3, neurons\].
+    fn responses(&self, block: &Block, maps: Maps, pilots: &Pilots, responses: &mut [f32]) {
         for (position, row) in responses.chunks_exact_mut(block.columns()).enumerate() {
             let (y, x) = (self.top + position / SIDE, self.left + position % SIDE);
             if y < maps.height && x < maps.width {
