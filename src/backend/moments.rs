@@ -4,8 +4,9 @@
 //! y = wᵀx its response without the bias, z = y + b, and the position is *positive* where z > 0 and *negative*
 //! elsewhere. Everything here is a plain sum in float64, so moments of several image sets merge by addition.
 //!
-//! Both regimes have their own Σxyᵀ; totals are their sum. That a regime is summed and not left over as a
-//! difference keeps the patterns of neurons that are nearly always, or nearly never, active.
+//! Both regimes have their own Σy, Σy² and Σxy; totals are their sum. That these are summed for either regime, and not
+//! left over as a difference, keeps the patterns of neurons that are nearly always, or nearly never, active. Only the number
+//! of negative positions, which is exact, and Σx over them are differences: of those over all and over the positive ones.
 
 mod lags;
 

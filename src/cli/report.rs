@@ -1,6 +1,6 @@
 //! The report of how patterns came out, as a table.
 
-use crate::patterns::{Component, ComponentReport, LayerReport, Report, Spread};
+use crate::patterns::{Centering, Component, ComponentReport, LayerReport, Report, Spread};
 
 /// Neurons without a pattern that are listed by number.
 const LISTED: usize = 6;
@@ -38,7 +38,28 @@ pub fn lines(report: &Report) -> Vec<String> {
             .collect();
         format!("  {}  {without}", cells.join("  "))
     }));
+    lines.extend(degenerate(report));
     lines
+}
+
+/// Why neurons have no pattern that have positions enough.
+fn degenerate(report: &Report) -> Option<String> {
+    let count = |components: &[Component]| -> usize {
+        let of = |layer: &LayerReport| {
+            components.iter().map(|&component| layer.component(component).degenerate.len()).sum::<usize>()
+        };
+        report.layers.iter().map(of).sum()
+    };
+    let all = count(&Component::ALL);
+    // The denominator of the linear patterns is the same for both centerings.
+    let two = match report.centering {
+        Centering::Global => count(&[Component::Positive, Component::Negative]),
+        Centering::Regime => 0,
+    };
+    let hint = if two > 0 { "; with --centering regime there may be a positive or negative one" } else { "" };
+    (all > 0).then(|| {
+        format!("  {all} patterns are missing since their denominator is not above 1e-10·E[y²]{hint}")
+    })
 }
 
 fn row(layer: &LayerReport, component: Component) -> Vec<String> {

@@ -1,14 +1,17 @@
 //! `vggx solve`: moments of any number of runs and shards, merged, to patterns.
 
-use super::exit::{Failure, Outcome};
+use super::exit::{Failure, Outcome, print};
 use super::learn::present::{other_patterns, refuse};
 use super::network::WeightOptions;
 use super::patterns::{SolveArguments, prepare_place, tell};
+use crate::network::Preprocessing;
 use crate::output::path_text;
-use crate::patterns::{Merged, MomentFile, Patterns, solve};
+use crate::patterns::{LayerSource, Merged, MomentFile, MomentRecord, Patterns, Report, SolveOptions, solve};
+use crate::weights::Weights;
 use clap::Args;
+use serde_json::json;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Options {
@@ -42,10 +45,16 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     for path in options.output.iter().chain(&options.moments) {
         prepare_place(path)?;
     }
+    // Now that the folders are there, they have one name each.
+    options.refuse_to_write_over_inputs()?;
     let weights = options.weights.open()?;
     let files: Vec<MomentFile> =
         options.files.iter().map(|path| MomentFile::open(path, &weights)).collect::<Result<_, _>>()?;
     let merged = Merged::new(&files)?;
+    // Those of all files are the same.
+    if let Some(first) = files.first() {
+        check_preprocessing(first, &weights)?;
+    }
     let record = merged.record();
     let say = |text: &str| {
         if !options.quiet {
@@ -54,27 +63,127 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         }
     };
     merged.notices().iter().for_each(|notice| say(&format!("warning: {notice}")));
-    if let Some(path) = options.moments.as_ref().filter(|path| path.exists() && !options.overwrite) {
-        let earlier = MomentFile::open(path, &weights).map_err(|error| refuse(path, &error.to_string()))?;
-        if *earlier.record() != record {
-            return Err(refuse(path, "they are of other runs"));
+    let kept = |path: &Path| say(&format!("{}: kept from an earlier call", path_text(path)));
+    if let Some(path) = &options.moments {
+        if path.exists() && !options.overwrite {
+            check_moments(path, &merged, &record, &weights)?;
+            kept(path);
+        } else {
+            MomentFile::write(path, &merged, &record, &weights)?;
         }
-        say(&format!("{}: kept from an earlier call", path_text(path)));
-    } else if let Some(path) = &options.moments {
-        MomentFile::write(path, &merged, &record, &weights)?;
     }
-    let Some(path) = &options.output else { return Ok(Outcome::Done) };
+    let Some(path) = &options.output else {
+        if let Some(path) = options.moments.as_ref().filter(|_| options.json) {
+            print(&json!({ "moments": path_text(path), "images": record.images }).to_string())?;
+        }
+        return Ok(Outcome::Done);
+    };
     if path.exists() && !options.overwrite {
-        let earlier = Patterns::open(path, &weights).map_err(|error| refuse(path, &error.to_string()))?;
-        return match other_patterns(&earlier, &solving, &record.run) {
-            Some(other) => Err(refuse(path, &other)),
-            None => {
-                say(&format!("{}: kept from an earlier call", path_text(path)));
-                Ok(Outcome::Done)
-            }
-        };
+        let earlier = check_patterns(path, &solving, &merged, &record, &weights)?;
+        if options.json {
+            let report = Report::of(&earlier).ok_or_else(|| refuse(path, "it has no report"))?;
+            tell(&report, path, true)?;
+        }
+        kept(path);
+        return Ok(Outcome::Done);
     }
     let report = solve(&merged, &record, &weights, &solving, path)?;
     tell(&report, path, options.json)?;
     Ok(Outcome::Done)
+}
+
+impl Options {
+    /// # Errors
+    /// When a file to write is also one to read, or both to write are one.
+    fn refuse_to_write_over_inputs(&self) -> Result<(), Failure> {
+        let read = self.files.iter().map(|path| ("the input", path));
+        let outputs = [("--output", &self.output), ("--moments", &self.moments)];
+        let written = outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
+        let mut earlier: Vec<(&str, &PathBuf)> = read.collect();
+        for (option, path) in written {
+            if let Some((what, other)) = earlier.iter().find(|(_, other)| is_same_file(path, other)) {
+                return Err(Failure::usage(format!(
+                    "{option} {} is the same file as {what} {}; name another file",
+                    path_text(path),
+                    path_text(other)
+                )));
+            }
+            earlier.push((option, path));
+        }
+        Ok(())
+    }
+}
+
+/// Whether two paths lead to one file, which need not exist yet.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    // A link is a name of its own and leads to another file: both are lost when it is written.
+    let names = |path: &Path| {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = folder.canonicalize().or_else(|_| std::path::absolute(folder));
+        let name = folder.ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+        [name, path.canonicalize().ok()]
+    };
+    let others = names(other);
+    names(one).iter().flatten().any(|name| others.iter().flatten().any(|other| name == other))
+}
+
+/// Patterns are for inputs prepared as the images were that they are learnt from, and merged moments say how.
+fn check_preprocessing(moments: &MomentFile, weights: &Weights) -> Result<(), Failure> {
+    let learnt = moments.preprocessing();
+    if *learnt == weights.network().preprocessing {
+        return Ok(());
+    }
+    let Preprocessing { channel_order, pixel_scale, mean, std } = learnt;
+    let three = |[a, b, c]: &[f32; 3]| format!("{a},{b},{c}");
+    Err(Failure::Run(format!(
+        "moments {} are of images with another preprocessing than this call's; give the options they were learnt with: \
+         --channel-order {channel_order} --pixel-scale {pixel_scale} --mean {} --std {}, or leave out those that you gave",
+        path_text(moments.path()),
+        three(mean),
+        three(std)
+    )))
+}
+
+/// # Errors
+/// When the moments that are there are not the merged ones.
+fn check_moments(
+    path: &Path,
+    merged: &Merged,
+    record: &MomentRecord,
+    weights: &Weights,
+) -> Result<(), Failure> {
+    let earlier = MomentFile::open(path, weights).map_err(|error| refuse(path, &error.to_string()))?;
+    if earlier.record() != record {
+        return Err(refuse(path, "they are of other runs"));
+    }
+    // A run may have been learnt anew, from other images under the same names.
+    let same = |layer| earlier.layer(layer) == merged.layer(layer);
+    if !(0..merged.layer_count()).all(same) || earlier.preprocessing() != &weights.network().preprocessing {
+        return Err(refuse(path, "they are other sums"));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// When the patterns that are there are not those that would be solved.
+fn check_patterns(
+    path: &Path,
+    solving: &SolveOptions,
+    merged: &Merged,
+    record: &MomentRecord,
+    weights: &Weights,
+) -> Result<Patterns, Failure> {
+    let earlier = Patterns::open(path, weights).map_err(|error| refuse(path, &error.to_string()))?;
+    if let Some(other) = other_patterns(&earlier, solving, &record.run) {
+        return Err(refuse(path, &other));
+    }
+    // A run goes on, or is learnt anew, under the same description.
+    match earlier.moments() {
+        Some(moments) if moments == merged.checksums() => Ok(earlier),
+        Some(_) => Err(refuse(path, "it is of moments with other sums")),
+        None => Err(refuse(path, "it does not say which moments it was solved from")),
+    }
 }

@@ -19,6 +19,11 @@ pub trait LayerSource: Sync {
     /// Whether every layer has Σxxᵀ.
     fn has_second_moments(&self) -> bool;
 
+    /// Checksums of the files that the sums are in; none of sums in memory.
+    fn checksums(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
     /// All layers, in memory.
     fn read(&self) -> Moments {
         let layers = (0..self.layer_count()).map(|layer| self.layer(layer).into_owned()).collect();

@@ -1,12 +1,12 @@
 //! Moments of several files, added.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::shard::{Part, identity};
+use super::shard::{Part, expand, identity};
 use super::{LayerSource, MergeError, MomentFile, MomentRecord, Notice};
 use crate::backend::LayerMoments;
 
@@ -20,11 +20,21 @@ pub struct Merged<'a> {
     notices: Vec<Notice>,
 }
 
-/// The files of one run.
+/// What the files have of one run.
 #[derive(Debug)]
 struct Run<'a> {
     identity: Map<String, Value>,
-    parts: Vec<(Part, &'a MomentFile)>,
+    /// The first file that has some of it.
+    first: &'a MomentFile,
+    parts: BTreeMap<Part, Source<'a>>,
+}
+
+/// Where a part of a run is from.
+#[derive(Clone, Copy, Debug)]
+struct Source<'a> {
+    file: &'a MomentFile,
+    /// The run as the file has it.
+    run: &'a Map<String, Value>,
 }
 
 impl<'a> Merged<'a> {
@@ -56,13 +66,14 @@ impl<'a> Merged<'a> {
         &self.notices
     }
 
-    /// Images of all files, and their runs: a single file's run as it is. Of several files of one run that run, with all
-    /// shards in a list under `shard`; of several runs a list of them under `runs`.
+    /// Images of all files, and their runs: a single file's record as it is. Of several files of one run that run, with
+    /// all shards in a list under `shard`; of several runs a list of them under `runs`. Lists of files that were merged
+    /// before become parts of one list. `progress` is a list of that of all files that have not finished.
     pub fn record(&self) -> MomentRecord {
-        let images = self.files.iter().map(|file| file.record().images).sum();
         if let [file] = self.files {
             return file.record().clone();
         }
+        let images = self.files.iter().map(|file| file.record().images).fold(0, u64::saturating_add);
         let mut runs: Vec<Map<String, Value>> = self.runs.iter().map(Run::record).collect();
         let run = match (runs.pop(), runs.is_empty()) {
             (Some(run), true) => run,
@@ -71,7 +82,15 @@ impl<'a> Merged<'a> {
                 Map::from_iter([("runs".to_owned(), json!(runs))])
             }
         };
-        MomentRecord { images, run, progress: None }
+        let unfinished = self.files.iter().filter_map(|file| file.record().progress.as_ref());
+        let progress: Vec<Value> = unfinished
+            .flat_map(|progress| match progress {
+                Value::Array(of_merged) => of_merged.clone(),
+                progress => vec![progress.clone()],
+            })
+            .collect();
+        let finished = self.files.iter().all(|file| file.record().progress.is_none());
+        MomentRecord { images, run, progress: (!finished).then(|| json!(progress)) }
     }
 }
 
@@ -91,20 +110,28 @@ impl LayerSource for Merged<'_> {
     fn has_second_moments(&self) -> bool {
         self.second
     }
+
+    /// Of all files, sorted: their order hardly matters to the sums.
+    fn checksums(&self) -> Vec<u32> {
+        let mut checksums: Vec<u32> = self.files.iter().map(MomentFile::checksum).collect();
+        checksums.sort_unstable();
+        checksums
+    }
 }
 
 impl Run<'_> {
     fn record(&self) -> Map<String, Value> {
         let mut run = self.identity.clone();
         // What does not tell runs apart is recorded where all parts agree.
-        if let Some((_, first)) = self.parts.first() {
-            for (key, value) in &first.record().run {
-                if self.parts.iter().all(|(_, file)| file.record().run.get(key) == Some(value)) {
+        let mut sources = self.parts.values();
+        if let Some(first) = sources.next() {
+            for (key, value) in first.run {
+                if sources.clone().all(|other| other.run.get(key) == Some(value)) {
                     run.insert(key.clone(), value.clone());
                 }
             }
         }
-        let shards: Vec<String> = self.parts.iter().filter_map(|(part, _)| part.name()).collect();
+        let shards: Vec<String> = self.parts.keys().filter_map(Part::name).collect();
         if shards.len() > 1 {
             run.insert("shard".to_owned(), json!(shards));
         }
@@ -112,43 +139,67 @@ impl Run<'_> {
     }
 }
 
-/// Files by their run, in the order of the first file of each.
+/// What the files have by run, in the order of the first file of each.
 fn runs(files: &[MomentFile]) -> Result<Vec<Run<'_>>, MergeError> {
     let mut runs: Vec<Run> = Vec::new();
     let mut checksums: BTreeMap<u32, &MomentFile> = BTreeMap::new();
     for file in files {
-        let run = &file.record().run;
-        let (identity, part) = (identity(run), Part::of(run));
-        let repeated = |first: &MomentFile| MergeError::Repeated {
-            first: first.path().to_owned(),
-            other: file.path().to_owned(),
-            shard: part.name(),
-        };
+        let expanded = expand(&file.record().run);
         // Of moments that do not say what their run was, only a copy can be told.
         if let Some(first) = checksums.insert(file.checksum(), file) {
-            return Err(repeated(first));
+            let shard = expanded.first().and_then(|(_, parts)| parts.first()?.name());
+            return Err(repeated(first, file, shard));
         }
-        let known = runs.iter_mut().find(|known| known.identity == identity && !identity.is_empty());
-        let Some(known) = known else {
-            runs.push(Run { identity, parts: vec![(part, file)] });
-            continue;
-        };
-        for (other_part, other) in &known.parts {
-            if *other_part == part {
-                return Err(repeated(other));
-            }
-            if other_part.of_how_many() != part.of_how_many() {
-                return Err(MergeError::OtherDivision {
-                    first: other.path().to_owned(),
-                    first_shard: other_part.to_string(),
-                    other: file.path().to_owned(),
-                    other_shard: part.to_string(),
-                });
+        for (run, parts) in expanded {
+            let identity = identity(run);
+            let known = runs.iter_mut().find(|known| known.identity == identity && !identity.is_empty());
+            match known {
+                Some(known) => {
+                    known.check(file, &parts)?;
+                    known.add(file, run, parts);
+                }
+                None => {
+                    let mut new = Run { identity, first: file, parts: BTreeMap::new() };
+                    new.add(file, run, parts);
+                    runs.push(new);
+                }
             }
         }
-        known.parts.push((part, file));
     }
     Ok(runs)
+}
+
+impl<'a> Run<'a> {
+    fn add(&mut self, file: &'a MomentFile, run: &'a Map<String, Value>, parts: Vec<Part>) {
+        self.parts.extend(parts.into_iter().map(|part| (part, Source { file, run })));
+    }
+
+    /// Refuses parts that have images in common with those of other files.
+    fn check(&self, file: &MomentFile, parts: &[Part]) -> Result<(), MergeError> {
+        let is_other = |source: &Source| !std::ptr::eq(source.file, file);
+        let held =
+            parts.iter().find_map(|part| Some((part, self.parts.get(part).filter(|held| is_other(held))?)));
+        if let Some((part, held)) = held {
+            return Err(repeated(held.file, file, part.name()));
+        }
+        // Parts of one file are all of one division.
+        let Some((other_part, other)) = self.parts.iter().find(|(_, source)| is_other(source)) else {
+            return Ok(());
+        };
+        match parts.iter().find(|part| !part.is_beside(other_part)) {
+            None => Ok(()),
+            Some(part) => Err(MergeError::OtherDivision {
+                first: other.file.path().to_owned(),
+                first_shard: other_part.to_string(),
+                other: file.path().to_owned(),
+                other_shard: part.to_string(),
+            }),
+        }
+    }
+}
+
+fn repeated(first: &MomentFile, other: &MomentFile, shard: Option<String>) -> MergeError {
+    MergeError::Repeated { first: first.path().to_owned(), other: other.path().to_owned(), shard }
 }
 
 fn notices(files: &[MomentFile], runs: &[Run]) -> Vec<Notice> {
@@ -164,14 +215,13 @@ fn notices(files: &[MomentFile], runs: &[Run]) -> Vec<Notice> {
         }
     }
     for run in runs {
-        let Some((part, file)) = run.parts.first() else { continue };
-        let Some(expected) = part.of_how_many().filter(|&shards| shards > run.parts.len() as u64) else {
-            continue;
-        };
-        let numbers: Vec<u64> = run.parts.iter().filter_map(|(part, _)| part.number()).collect();
+        let numbers: BTreeSet<u64> = run.parts.keys().filter_map(Part::number).collect();
+        let found = numbers.len() as u64;
+        let shards = run.parts.keys().find_map(Part::of_how_many);
+        let Some(expected) = shards.filter(|&shards| shards > found) else { continue };
         notices.push(Notice::MissingShards {
-            path: path(file),
-            found: run.parts.len() as u64,
+            path: path(run.first),
+            found,
             expected,
             missing: super::shard::missing(&numbers, expected),
         });

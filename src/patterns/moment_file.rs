@@ -40,9 +40,10 @@ pub struct MomentRecord {
     pub images: u64,
     /// What tells this run from others: inputs, resize, crop, crops, seed; `shard` as a text `"I/N"` where the run is a
     /// part of one. `device`, `precision` and `version` may be there too and do not tell runs apart. Moments of the same
-    /// run and shard are not merged.
+    /// run and shard are not merged. Of merged moments `shard` is a list of shards, or the only key is `runs`, a list of
+    /// such runs.
     pub run: Map<String, Value>,
-    /// How far the run has come, in the caller's own words; `None` when it has finished.
+    /// How far the run has come, in the caller's own words; `None` when it has finished. Of merged moments a list.
     pub progress: Option<Value>,
 }
 
@@ -218,8 +219,8 @@ impl MomentFile {
         &self.file
     }
 
-    /// CRC-32 of everything in it.
-    pub(super) fn checksum(&self) -> u32 {
+    /// CRC-32 of everything in it, as the metadata state it.
+    pub fn checksum(&self) -> u32 {
         self.checksum
     }
 
@@ -285,6 +286,10 @@ impl LayerSource for MomentFile {
 
     fn has_second_moments(&self) -> bool {
         self.second
+    }
+
+    fn checksums(&self) -> Vec<u32> {
+        vec![self.checksum]
     }
 }
 
@@ -402,7 +407,8 @@ fn description<'a>(
     json!([metadata, tensors.collect::<Vec<_>>()]).to_string()
 }
 
-fn checksum_text(checksum: u32) -> String {
+/// A checksum as files have it.
+pub(super) fn checksum_text(checksum: u32) -> String {
     format!("{checksum:08x}")
 }
 

@@ -102,6 +102,20 @@ impl Patterns {
         self.metadata("centering")
     }
 
+    /// Checksums of the moment files that they were solved from, sorted, as [`MomentFile::checksum`] has them; `None`
+    /// where the file has none that can be read, as of patterns that were solved from sums in memory.
+    ///
+    /// [`MomentFile::checksum`]: super::MomentFile::checksum
+    pub fn moments(&self) -> Option<Vec<u32>> {
+        let texts: Vec<String> = serde_json::from_str(self.file.metadata().get("moments")?).ok()?;
+        texts.iter().map(|text| u32::from_str_radix(text, 16).ok()).collect()
+    }
+
+    /// Whether a run that they were solved from had not finished.
+    pub fn unfinished(&self) -> bool {
+        self.file.metadata().contains_key("unfinished")
+    }
+
     /// The text under this key of the file's metadata; JSON values are left as they are, except that a string loses
     /// its quotes.
     pub fn metadata(&self, key: &str) -> Option<&str> {

@@ -49,7 +49,7 @@ pub struct ComponentReport {
     pub rounding: Option<f64>,
     /// Neurons without a pattern because fewer than 2 positions are of the regime.
     pub few_positions: Vec<usize>,
-    /// Neurons without a pattern because y hardly varies there: the denominator is at most 10⁻¹⁰·E\[y²\].
+    /// Neurons without a pattern because the denominator is not above 10⁻¹⁰·E\[y²\]: see [`Outcome::Degenerate`].
     pub degenerate: Vec<usize>,
 }
 

@@ -1,5 +1,6 @@
 //! Telling runs, and parts of them, apart.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -11,7 +12,7 @@ const INCIDENTAL: [&str; 5] = ["shard", "device", "precision", "version", "faile
 const NAMED: usize = 1000;
 
 /// Which part of a run moments are of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// All of it.
     Whole,
@@ -21,12 +22,36 @@ pub(super) enum Part {
     Other(String),
 }
 
+/// The runs that moments are of, each with the parts of it that were summed: those of merged moments are lists.
+pub(super) fn expand(run: &Map<String, Value>) -> Vec<(&Map<String, Value>, Vec<Part>)> {
+    match merged_runs(run) {
+        Some(runs) => runs.into_iter().flat_map(expand).collect(),
+        None => vec![(run, Part::all(run))],
+    }
+}
+
+/// The runs of a record that has nothing else.
+fn merged_runs(run: &Map<String, Value>) -> Option<Vec<&Map<String, Value>>> {
+    let runs = run.get("runs").filter(|_| run.len() == 1)?.as_array()?;
+    let runs = runs.iter().map(Value::as_object).collect::<Option<Vec<_>>>()?;
+    (!runs.is_empty()).then_some(runs)
+}
+
 impl Part {
-    pub(super) fn of(run: &Map<String, Value>) -> Self {
-        let text = match run.get("shard") {
-            None | Some(Value::Null) => return Self::Whole,
-            Some(Value::String(text)) => text,
-            Some(other) => return Self::Other(other.to_string()),
+    /// What a run that is no list of runs says of its parts: one of them, unless shards were merged.
+    fn all(run: &Map<String, Value>) -> Vec<Self> {
+        match run.get("shard") {
+            None => vec![Self::Whole],
+            Some(Value::Array(shards)) if !shards.is_empty() => shards.iter().map(Self::of).collect(),
+            Some(shard) => vec![Self::of(shard)],
+        }
+    }
+
+    fn of(shard: &Value) -> Self {
+        let text = match shard {
+            Value::Null => return Self::Whole,
+            Value::String(text) => text,
+            other => return Self::Other(other.to_string()),
         };
         let numbers = text
             .split_once('/')
@@ -34,6 +59,17 @@ impl Part {
         match numbers {
             Some((number, shards)) => Self::Shard { number, shards },
             None => Self::Other(text.clone()),
+        }
+    }
+
+    /// Whether this part and another one, which is not the same, are known to have no image in common: shards of one
+    /// division.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shard { shards, .. }, Self::Shard { shards: others, .. }) => shards == others,
+            // What these are is the caller's own business.
+            (Self::Other(_), Self::Other(_)) => true,
+            _ => false,
         }
     }
 
@@ -81,7 +117,7 @@ pub(super) fn identity(run: &Map<String, Value>) -> Map<String, Value> {
 
 /// Numbers of the shards that are not among these. Shards count from 0 or from 1; where neither the first nor the last
 /// number is there to tell, none are named.
-pub(super) fn missing(numbers: &[u64], shards: u64) -> Vec<u64> {
+pub(super) fn missing(numbers: &BTreeSet<u64>, shards: u64) -> Vec<u64> {
     let first = match (numbers.contains(&0), numbers.contains(&shards)) {
         (true, false) => 0,
         (false, true) => 1,
@@ -102,13 +138,44 @@ mod tests {
 
     #[test]
     fn shards_are_numbers_whatever_their_spelling() {
-        let part = |shard: Value| Part::of(&run(json!({ "shard": shard })));
+        let part = |shard: Value| Part::of(&shard);
         assert_eq!(part(Value::Null), Part::Whole);
-        assert_eq!(Part::of(&Map::new()), Part::Whole);
+        assert_eq!(Part::all(&Map::new()), [Part::Whole]);
         assert_eq!((part(json!("2/4")).number(), part(json!("2/4")).of_how_many()), (Some(2), Some(4)));
         assert_eq!(part(json!("02/4")), part(json!("2 / 4")));
         assert_eq!(part(json!(3)), Part::Other("3".to_owned()));
         assert_eq!(part(json!("-1/4")), Part::Other("-1/4".to_owned()));
+    }
+
+    #[test]
+    fn merged_moments_are_of_several_parts_and_runs() {
+        let shard = |number, shards| Part::Shard { number, shards };
+        let merged = run(json!({ "seed": 0, "shard": ["0/4", "1/4"] }));
+        assert_eq!(expand(&merged), [(&merged, vec![shard(0, 4), shard(1, 4)])]);
+        let other = run(json!({ "seed": 1 }));
+        let both = run(json!({ "runs": [{ "runs": [merged] }, other] }));
+        assert_eq!(expand(&both), [(&merged, vec![shard(0, 4), shard(1, 4)]), (&other, vec![Part::Whole])]);
+        // Not what merging writes: a run like others.
+        for odd in [json!({ "runs": [] }), json!({ "runs": [1] }), json!({ "runs": [{}], "seed": 1 })] {
+            let odd = run(odd);
+            assert_eq!(expand(&odd), [(&odd, vec![Part::Whole])]);
+        }
+        assert_eq!(Part::all(&run(json!({ "shard": [] }))), [Part::Other("[]".to_owned())]);
+    }
+
+    #[test]
+    fn parts_of_one_division_have_no_image_in_common() {
+        let shard = |number, shards| Part::Shard { number, shards };
+        let other = |text: &str| Part::Other(text.to_owned());
+        assert!(shard(1, 4).is_beside(&shard(2, 4)) && other("a").is_beside(&other("b")));
+        for (one, another) in [
+            (shard(1, 4), shard(1, 2)),
+            (shard(1, 4), Part::Whole),
+            (other("a"), Part::Whole),
+            (other("a"), shard(0, 2)),
+        ] {
+            assert!(!one.is_beside(&another) && !another.is_beside(&one), "{one} {another}");
+        }
     }
 
     #[test]
@@ -122,6 +189,7 @@ mod tests {
 
     #[test]
     fn missing_shards_are_named_where_the_numbers_tell() {
+        let missing = |numbers: &[u64], shards| missing(&numbers.iter().copied().collect(), shards);
         assert_eq!(missing(&[0, 2], 4), [1, 3]);
         assert_eq!(missing(&[4, 2], 4), [1, 3]);
         assert_eq!(missing(&[1, 2], 4), [] as [u64; 0]);

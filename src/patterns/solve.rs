@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde_json::{Map, json};
 
-use super::moment_file::{check_layer, check_layer_count};
+use super::moment_file::{check_layer, check_layer_count, checksum_text};
 use super::report::{LayerTally, widest};
 use super::rounding::round;
 use super::{
@@ -41,7 +41,8 @@ impl Default for SolveOptions {
 /// the patterns some neurons.
 ///
 /// The metadata are `centering`, `fingerprint`, `architecture`, `images`, `positions` (JSON, of each layer), `run` (JSON,
-/// see [`MomentRecord::run`]), `report` (JSON, see [`Report`]) and those of the options.
+/// see [`MomentRecord::run`]), `report` (JSON, see [`Report`]) and those of the options; of sums in files `moments` (JSON,
+/// a list of [`LayerSource::checksums`], each of 8 hexadecimal digits); of runs that have not finished `unfinished`, `true`.
 ///
 /// # Errors
 /// When the moments are not of these weights, when a value is beyond the range of `options.element` (never stored as an
@@ -66,7 +67,8 @@ pub fn solve(
     });
     let longest = names.iter().zip(&layers).map(|(name, weight)| widest(name, weight.shape()[0])).collect();
     let mut report = Report { centering: options.centering, images: record.images, layers: longest };
-    let longest = metadata(record, weights, options, &report);
+    let checksums = moments.checksums();
+    let longest = metadata(record, &checksums, weights, options, &report);
     let mut writer = TensorWriter::create(path, tensors.collect(), &longest).map_err(writing)?;
 
     report.layers.clear();
@@ -88,7 +90,7 @@ pub fn solve(
         }
         report.layers.push(tally.report());
     }
-    writer.finish(&metadata(record, weights, options, &report)).map_err(writing)?;
+    writer.finish(&metadata(record, &checksums, weights, options, &report)).map_err(writing)?;
     Ok(report)
 }
 
@@ -138,6 +140,7 @@ fn solve_block(
 
 fn metadata(
     record: &MomentRecord,
+    checksums: &[u32],
     weights: &Weights,
     options: &SolveOptions,
     report: &Report,
@@ -157,5 +160,15 @@ fn metadata(
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
+    // Those of the options would say something else.
+    metadata.remove("moments");
+    metadata.remove("unfinished");
+    if !checksums.is_empty() {
+        let checksums: Vec<String> = checksums.iter().copied().map(checksum_text).collect();
+        metadata.insert("moments".to_owned(), json!(checksums).to_string());
+    }
+    if record.progress.is_some() {
+        metadata.insert("unfinished".to_owned(), "true".to_owned());
+    }
     metadata
 }

@@ -17,9 +17,10 @@
 //! ȳ is taken from the sums of y, not as wᵀE\[x\]: they were made from the same rounded y as Σxy, so that an offset of x
 //! cancels in k exactly.
 //!
-//! Σ₋x = Σx − Σ₊x is the only difference of stored sums. Its error is theirs: relative to Σ₋x, N/N₋ times that of Σx, 2⁻⁵³
-//! for the arithmetic here and more for what was summed in float32 before. Only for neurons that are nearly always active
-//! does it matter, and there for ȳ Σ₋x alone; Σ₋xy was summed by itself.
+//! Σ₋x = Σx − Σ₊x is a difference of stored sums; Σ₋y, Σ₋y² and Σ₋xy are summed. The error of the difference is theirs:
+//! relative to Σ₋x, N/N₋ times that of Σx, 2⁻⁵³ for the arithmetic here and more for what was summed in float32 before.
+//! Only for neurons that are nearly always active does it matter, in ȳ Σ₋x. A backend that takes a pilot p from y while it
+//! sums has it in Σ₋xy = Σ₋x(y − p) + p Σ₋x as well, where Σ₋x of some images is the same difference.
 
 use std::fmt;
 use std::str::FromStr;
@@ -76,7 +77,11 @@ pub enum Outcome {
     Pattern,
     /// Fewer than 2 positions are of the regime.
     FewPositions,
-    /// y hardly varies over the regime: the denominator is at most 10⁻¹⁰·E\[y²\], or not a number.
+    /// The denominator is not above 10⁻¹⁰·E\[y²\] of the regime, or not a number. With [`Centering::Regime`] and for the
+    /// linear estimator it is the variance of y over the regime, so y hardly varies there. With [`Centering::Global`] it is
+    /// Var_s\[y\] + E_s\[y\](E_s\[y\] − E\[y\]), which is also negative where the mean of the regime has another sign than its
+    /// distance from E\[y\] and y varies less than their product; such a neuron may have a pattern with
+    /// [`Centering::Regime`].
     Degenerate,
 }
 

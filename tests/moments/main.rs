@@ -1,5 +1,6 @@
 //! Moment files, merging them, and solving patterns from them.
 
+mod command;
 mod merge;
 mod refused;
 mod round_trip;

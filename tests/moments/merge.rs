@@ -162,6 +162,131 @@ fn other_runs_and_other_shards_are_added() {
     );
 }
 
+impl Place {
+    /// What merging files writes, opened.
+    fn merged(&self, name: &str, files: &[&MomentFile]) -> MomentFile {
+        let files = self.again(files);
+        let merged = Merged::new(&files).unwrap();
+        let path = self.file(name);
+        MomentFile::write(&path, &merged, &merged.record(), &self.weights).unwrap();
+        MomentFile::open(&path, &self.weights).unwrap()
+    }
+
+    fn again(&self, files: &[&MomentFile]) -> Vec<MomentFile> {
+        files.iter().map(|file| MomentFile::open(file.path(), &self.weights).unwrap()).collect()
+    }
+
+    /// Why files are not merged.
+    fn refused(&self, files: &[&MomentFile]) -> MergeError {
+        Merged::new(&self.again(files)).expect_err("images that would count twice")
+    }
+}
+
+#[test]
+fn merged_moments_are_merged_further_and_count_once() {
+    let place = Place::new(&Model::tiny(0));
+    let shard = |number: u64| json!({ "seed": 0, "shard": format!("{number}/4"), "device": "cpu" });
+    let files = place.runs(&[shard(0), shard(1), shard(2), shard(3), json!({ "seed": 0 })]);
+    let [m0, m1, m2, m3, whole] = files.as_slice() else { unreachable!() };
+    let a = place.merged("a", &[m1, m0]);
+    assert_eq!(a.record().run["shard"], json!(["0/4", "1/4"]));
+
+    // Shard 1 is in both, also where one of them was not merged, in either order.
+    let b = place.merged("b", &[m1, m2]);
+    for pair in [[&a, &b], [&a, m1], [m1, &a]] {
+        let error = place.refused(&pair);
+        let MergeError::Repeated { first, other, shard } = &error else { panic!("{error}") };
+        assert_eq!([first.as_path(), other.as_path()], pair.map(MomentFile::path));
+        assert_eq!(shard.as_deref(), Some("1/4"));
+    }
+    for pair in [[&a, whole], [whole, &a]] {
+        let error = place.refused(&pair);
+        assert!(matches!(error, MergeError::OtherDivision { .. }), "{error}");
+    }
+
+    // Shards that are missing are told, of a merged file alone too.
+    let notices = |files: &[&MomentFile]| Merged::new(&place.again(files)).unwrap().notices().to_vec();
+    let missing = |path: &str, found, missing: &[u64]| {
+        let path = place.file(path);
+        vec![Notice::MissingShards { path, found, expected: 4, missing: missing.to_vec() }]
+    };
+    assert_eq!(notices(&[&a]), missing("a", 2, &[2, 3]));
+    assert_eq!(notices(&[m3, &a]), missing("3", 3, &[2]));
+    assert_eq!(notices(&[&a, m2, m3]), []);
+
+    // What is merged in steps is what is merged at once.
+    let steps = [place.merged("s", &[&a, m2, m3]), {
+        let c = place.merged("c", &[m3, m2]);
+        place.merged("t", &[&a, &c])
+    }];
+    for steps in &steps {
+        let record = steps.record();
+        assert_eq!((record.images, &record.progress), (4, &None));
+        let expected = json!({ "seed": 0, "shard": ["0/4", "1/4", "2/4", "3/4"], "device": "cpu" });
+        assert_eq!(Value::Object(record.run.clone()), expected);
+        let positions: Vec<f64> = steps.layers().map(|(_, _, positions)| positions).collect();
+        assert_eq!(positions, [16.0, 16.0]);
+    }
+}
+
+#[test]
+fn runs_that_were_merged_are_told_apart() {
+    let place = Place::new(&Model::tiny(0));
+    let run = |seed: u64, shard: Value| json!({ "seed": seed, "shard": shard });
+    let files = place.runs(&[
+        run(0, json!("0/2")),
+        run(1, Value::Null),
+        run(0, json!("1/2")),
+        run(2, Value::Null),
+        run(0, json!("0/3")),
+    ]);
+    let [half, one, other_half, two, third] = files.as_slice() else { unreachable!() };
+    let both = place.merged("both", &[half, one]);
+    assert_eq!(
+        both.record().run["runs"],
+        json!([{ "seed": 0, "shard": "0/2" }, { "seed": 1, "shard": null }])
+    );
+    for own in [half, one] {
+        for pair in [[&both, own], [own, &both]] {
+            let error = place.refused(&pair);
+            assert!(matches!(error, MergeError::Repeated { .. }), "{error}");
+        }
+    }
+    let error = place.refused(&[&both, third]);
+    assert!(matches!(error, MergeError::OtherDivision { .. }), "{error}");
+    let more = place.merged("more", &[&both, two]);
+    assert!(matches!(place.refused(&[&more, &both]), MergeError::Repeated { .. }));
+    // The lists stay flat, and shards find their run.
+    let all = place.merged("all", &[&more, other_half]);
+    assert_eq!(
+        Value::Object(all.record().run.clone()),
+        json!({ "runs": [
+            { "seed": 0, "shard": ["0/2", "1/2"] },
+            { "seed": 1, "shard": null },
+            { "seed": 2, "shard": null },
+        ] })
+    );
+    assert_eq!(Merged::new(&[all]).unwrap().notices(), []);
+}
+
+#[test]
+fn merged_moments_of_runs_that_have_not_finished_have_not_finished() {
+    let place = Place::new(&Model::tiny(0));
+    let shard = |number: u64, progress: Option<Value>| {
+        let mut record = record(1, json!({ "seed": 0, "shard": format!("{number}/3") }));
+        record.progress = progress;
+        place.written(&number.to_string(), &random_moments(&place.weights, 2, false, number), &record)
+    };
+    let [done, first, second] =
+        [shard(0, None), shard(1, Some(json!({ "next": 5 }))), shard(2, Some(json!({ "next": 7 })))];
+    let merged = place.merged("merged", &[&done, &first]);
+    assert_eq!(merged.record().progress, Some(json!([{ "next": 5 }])));
+    let all = place.merged("all", &[&merged, &second]);
+    assert_eq!(all.record().progress, Some(json!([{ "next": 5 }, { "next": 7 }])));
+    let notices = Merged::new(&place.again(&[&all])).unwrap().notices().to_vec();
+    assert_eq!(notices, [Notice::Unfinished { path: place.file("all") }]);
+}
+
 #[test]
 fn second_moments_are_left_out_where_a_file_has_none() {
     let place = Place::new(&Model::tiny_classifier(0));

@@ -211,6 +211,20 @@ pub fn random_moments(weights: &Weights, positions: usize, second: bool, seed: u
     moments
 }
 
+/// Samples of the first layer, and their sums. The first neuron is positive where y is about −1, as with a bias of 2, and
+/// negative where it is about −5.
+pub fn with_a_negative_denominator(weights: &Weights) -> (LayerMoments, Samples) {
+    let mut samples = Samples::random(weights, 0, 40, |_| 20, 6);
+    samples.w[0].fill(0.0);
+    samples.w[0][3] = 1.0;
+    for (position, x) in samples.x.iter_mut().enumerate() {
+        let positive = position % 2 == 0;
+        x[3] = if positive { -1.0 } else { -5.0 } + 0.01 * (position as f64).sin();
+        samples.positive[0][position] = positive;
+    }
+    (samples.moments(None), samples)
+}
+
 pub fn record(images: u64, run: Value) -> MomentRecord {
     MomentRecord { images, run: run.as_object().cloned().unwrap_or_else(Map::new), progress: None }
 }

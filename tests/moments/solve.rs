@@ -2,7 +2,7 @@
 
 use vggx::patterns::{Centering, Component, Outcome, solve_neuron};
 
-use crate::samples::{Place, Samples, dot, norm};
+use crate::samples::{Place, Samples, dot, norm, with_a_negative_denominator};
 use crate::support::Model;
 
 const CENTERINGS: [Centering; 2] = [Centering::Global, Centering::Regime];
@@ -168,6 +168,20 @@ fn responses_that_do_not_vary_give_no_pattern() {
             }
         }
     }
+}
+
+/// Positive positions with responses about −1, the others about −5: Var₊[y] + E₊[y](E₊[y] − E[y]) is about −2.
+#[test]
+fn a_negative_denominator_is_one_of_global_centering_alone() {
+    let place = Place::new(&Model::tiny(5));
+    let (moments, samples) = with_a_negative_denominator(&place.weights);
+    let mut pattern = vec![0.0; 27];
+    let mut outcome = |component, centering| {
+        solve_neuron(&moments, 0, &samples.w[0], component, centering, &mut pattern).outcome
+    };
+    assert_eq!(outcome(Component::Positive, Centering::Global), Outcome::Degenerate);
+    assert_eq!(outcome(Component::Positive, Centering::Regime), Outcome::Pattern);
+    assert_eq!(outcome(Component::Linear, Centering::Global), Outcome::Pattern);
 }
 
 /// A denominator just above the limit is one, just below it is none; so is one that is not a number.

@@ -8,12 +8,12 @@ use safetensors::Dtype;
 use serde_json::{Value, json};
 use vggx::backend::Moments;
 use vggx::patterns::{
-    Centering, Component, LayerSource, Merged, MomentError, MomentFile, Patterns, Report, SolveError,
-    SolveOptions, solve, solve_neuron,
+    Centering, Component, LayerSource, Merged, MomentError, MomentFile, MomentRecord, Patterns, Report,
+    SolveError, SolveOptions, solve, solve_neuron,
 };
 use vggx::weights::{ElementType, TensorFile, Weights};
 
-use crate::samples::{Place, Samples, dot, norm, random_moments, run};
+use crate::samples::{Pieces, Place, Samples, dot, norm, random_moments, run};
 use crate::support::Model;
 
 fn options(centering: Centering, element: ElementType) -> SolveOptions {
@@ -106,7 +106,7 @@ fn the_metadata_say_what_the_patterns_are() {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap());
     assert_eq!((8 + length) % 64, 0);
 
-    // The same again, to the byte; and from a file of the moments, and from merged shards of one.
+    // The same again, to the byte; from a file of the moments but for its checksum, and so from merged shards of one.
     let again = place.path().join("again");
     solve(&moments, &run(5), &place.weights, &options, &again).unwrap();
     assert_eq!(fs::read(&again).unwrap(), bytes);
@@ -114,10 +114,47 @@ fn the_metadata_say_what_the_patterns_are() {
     MomentFile::write(&kept, &moments, &run(5), &place.weights).unwrap();
     let files = [MomentFile::open(&kept, &place.weights).unwrap()];
     solve(&files[0], files[0].record(), &place.weights, &options, &again).unwrap();
-    assert_eq!(fs::read(&again).unwrap(), bytes);
+    let of_file = fs::read(&again).unwrap();
+    let mut pieces = [&bytes, &of_file].map(|bytes| Pieces::of(bytes));
+    let stated = pieces[1].metadata.remove("moments").unwrap();
+    let checksum = files[0].file().metadata()["checksum"].clone();
+    assert_eq!(serde_json::from_str::<Vec<String>>(&stated).unwrap(), [checksum]);
+    assert_eq!(pieces[0].bytes(), pieces[1].bytes());
     let merged = Merged::new(&files).unwrap();
     solve(&merged, &merged.record(), &place.weights, &options, &again).unwrap();
-    assert_eq!(fs::read(&again).unwrap(), bytes);
+    assert_eq!(fs::read(&again).unwrap(), of_file);
+}
+
+#[test]
+fn the_metadata_say_what_the_patterns_were_solved_from() {
+    let place = Place::new(&Model::tiny(1));
+    let path = place.path().join("p");
+    // What these keys say is never the caller's.
+    let options = SolveOptions {
+        metadata: ["moments", "unfinished"].map(|key| (key.to_owned(), "[]".to_owned())).into(),
+        ..SolveOptions::default()
+    };
+    let solved = |moments: &dyn LayerSource, record: &MomentRecord| {
+        solve(moments, record, &place.weights, &options, &path).unwrap();
+        let patterns = Patterns::open(&path, &place.weights).unwrap();
+        (patterns.moments(), patterns.unfinished())
+    };
+    let moments = random_moments(&place.weights, 40, false, 2);
+    let checkpoint = MomentRecord { progress: Some(json!({ "next": 3 })), ..run(1) };
+    assert_eq!(solved(&moments, &run(0)), (None, false));
+    assert_eq!(solved(&moments, &checkpoint), (None, true));
+    let files = [run(0), checkpoint].map(|record| {
+        let path = place.path().join("m");
+        MomentFile::write(&path, &moments, &record, &place.weights).unwrap();
+        MomentFile::open(&path, &place.weights).unwrap()
+    });
+    let [finished, unfinished] = &files;
+    assert_eq!(solved(finished, finished.record()), (Some(vec![finished.checksum()]), false));
+    assert_eq!(solved(unfinished, unfinished.record()), (Some(vec![unfinished.checksum()]), true));
+    let merged = Merged::new(&files).unwrap();
+    let mut checksums = files.each_ref().map(MomentFile::checksum).to_vec();
+    checksums.sort_unstable();
+    assert_eq!(solved(&merged, &merged.record()), (Some(checksums), true));
 }
 
 #[test]
@@ -213,7 +250,7 @@ fn the_report_counts_positions_and_names_neurons_without_patterns() {
     let worst = miss(1).max(miss(3));
     assert!(worst > 1e-6 && (layer.positive.rounding.unwrap() - worst).abs() < 1e-12);
 
-    // A neuron whose response does not vary is told apart.
+    // A neuron without a denominator is told apart.
     moments.layers[1].positive_xy.fill(0.0);
     moments.layers[1].positive_x.fill(0.0);
     let report = solve(&moments, &run(0), &place.weights, &SolveOptions::default(), &path).unwrap();
