@@ -39,6 +39,14 @@ __device__ __forceinline__ void ldmatrix_x4(unsigned (&registers)[4], unsigned a
                  : "memory");
 }
 
+// The same transposed: register m gets of matrix m the elements (rows 2 * (l % 4) and the next, column l / 4).
+__device__ __forceinline__ void ldmatrix_x4_transposed(unsigned (&registers)[4], unsigned address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(registers[0]), "=r"(registers[1]), "=r"(registers[2]), "=r"(registers[3])
+                 : "r"(address)
+                 : "memory");
+}
+
 // d += a * b with a 16x16 (rows of k), b 16x8 (columns of k), d 16x8 in float32. Lane l = 4 * g + q holds
 // a[0]: (row g, k 2q..2q+1), a[1]: (g + 8, 2q..), a[2]: (g, 2q + 8..), a[3]: (g + 8, 2q + 8..);
 // b[0]: (k 2q..2q+1, column g), b[1]: (k 2q + 8.., g); d[0], d[1]: (g, 2q and 2q + 1), d[2], d[3]: (g + 8, same).

@@ -50,6 +50,8 @@ const char *name(Collective operation) {
         return "a vote";
     case Collective::load_matrices:
         return "ldmatrix_x4";
+    case Collective::load_transposed_matrices:
+        return "ldmatrix_x4_transposed";
     case Collective::multiply_float16:
         return "mma_m16n8k16<float16>";
     case Collective::multiply_bfloat16:

@@ -160,6 +160,16 @@ void Block::perform(Warp &warp, Collective operation, unsigned mask) {
             }
         }
         break;
+    case Collective::load_transposed_matrices:
+        for (unsigned source = 0; source < 32; source++) {
+            const unsigned char *row = shared(posted<LoadMatrices>(warp, source).address, 16, "ldmatrix_x4_transposed");
+            const unsigned half = source % 2; // of a register: rows 2 * (l % 4) are the low ones
+            for (unsigned column = 0; column < 8; column++) {
+                unsigned &word = posted<LoadMatrices>(warp, 4 * column + source % 8 / 2).registers[source / 8];
+                std::memcpy(reinterpret_cast<unsigned char *>(&word) + 2 * half, row + 2 * column, 2);
+            }
+        }
+        break;
     case Collective::multiply_float16:
         multiply<float16>(warp);
         break;

@@ -23,6 +23,11 @@ inline void ldmatrix_x4(unsigned (&registers)[4], unsigned address) {
     vggx_host::collective(vggx_host::Collective::load_matrices, 0xffffffffu, &operands);
 }
 
+inline void ldmatrix_x4_transposed(unsigned (&registers)[4], unsigned address) {
+    vggx_host::LoadMatrices operands = {registers, address};
+    vggx_host::collective(vggx_host::Collective::load_transposed_matrices, 0xffffffffu, &operands);
+}
+
 template <class Element>
 inline void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
 

@@ -25,7 +25,16 @@ struct Thread {
 extern thread_local Thread *running __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 // What lanes of a warp do together. Each posts its operands, whose type belongs to the operation.
-enum class Collective { synchronise, shuffle, reduce, vote, load_matrices, multiply_float16, multiply_bfloat16 };
+enum class Collective {
+    synchronise,
+    shuffle,
+    reduce,
+    vote,
+    load_matrices,
+    load_transposed_matrices,
+    multiply_float16,
+    multiply_bfloat16
+};
 
 // Returns when all lanes of `mask` have called it with the same operation and mask, and the operation is done.
 void collective(Collective operation, unsigned mask, void *operands);
