@@ -28,6 +28,9 @@ template <class Tile> class ForwardEpilogue {
     }
 
     __device__ __forceinline__ void finish(const Sums &sums) {
+        if (parameters.pre_activation != 0) {
+            store_pre_activations(sums);
+        }
         switch (parameters.epilogue) {
         case VGGX_RECTIFY: rectify(sums); break;
         case VGGX_RECTIFY_POOL: rectify_and_pool(sums); break;
@@ -51,6 +54,39 @@ template <class Tile> class ForwardEpilogue {
     __device__ __forceinline__ float pre_activation(const Sums &sums, int i, int j, int n, const Rescale &scale) const {
         // Both products are exact.
         return fmaf(sums.values[i][j][n], scale.sum_factor, bias[j][n % 2] * scale.bias_factor);
+    }
+
+    // z as an element that is positive where z is.
+    __device__ __forceinline__ static Element narrow_with_sign(float z) {
+        const Element rounded = narrow<Element>(z);
+        if constexpr (sizeof(Element) == 2) {
+            return z > 0.0f && rounded.bits == 0 ? Element{1} : rounded;
+        } else {
+            return rounded;
+        }
+    }
+
+    // All rows, pooled or not, at their positions.
+    __device__ __forceinline__ void store_pre_activations(const Sums &sums) {
+#pragma unroll
+        for (int n = 0; n < 8; ++n) {
+            const int i = n / 2, h = n % 2, local = 16 * i + 8 * h + place.g;
+            const Rescale scale = scale_of(rows[local]);
+#pragma unroll
+            for (int j = 0; j < 8; ++j) {
+                staging.put(local, 8 * j + 2 * place.q,
+                            narrow_with_sign(pre_activation(sums, i, j, 2 * h, scale)),
+                            narrow_with_sign(pre_activation(sums, i, j, 2 * h + 1, scale)));
+            }
+        }
+        staging.for_each(64, [&](int row, int chunk, const Vector<Element> &vector) {
+            const int position = rows[row].position;
+            if (position >= 0) {
+                staging.at(parameters.pre_activation, position, operand.outputs, group, chunk) = vector;
+            }
+        });
+        // What follows is staged in the same place.
+        __syncwarp();
     }
 
     __device__ __forceinline__ void rectify(const Sums &sums) {

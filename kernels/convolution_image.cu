@@ -1,6 +1,7 @@
 // The first convolution. Its depth is 27 = 9 taps * 3 channels, too little for a pipeline: each block gathers its rows of 27
 // values, padded to 32, straight into one tile and multiplies once.
 #include "convolution_forward.cuh"
+#include "image_patch.cuh"
 
 // Rows hold depth 3 * tap + channel. Tiles of VGGX_ROW_BYTES follow each other, one for float16, two for float32.
 template <class Tile>
@@ -12,17 +13,8 @@ __device__ __forceinline__ void gather(const VggxOperand &operand, const Row *ta
     for (int local = threadIdx.x; local < Tile::rows; local += Tile::threads) {
         const Row row = table[local];
         Element values[VGGX_IMAGE_DEPTH] = {};
-#pragma unroll
-        for (int tap = 0; tap < 9; ++tap) {
-            const int dy = tap / 3 - 1, dx = tap % 3 - 1;
-            const int y = row.y + dy, x = row.x + dx;
-            if (row.position >= 0 && y >= 0 && y < operand.height && x >= 0 && x < operand.width) {
-                const Element *pixel = map + int64_t(row.position + dy * operand.width + dx) * 3;
-#pragma unroll
-                for (int channel = 0; channel < 3; ++channel) {
-                    values[3 * tap + channel] = pixel[channel];
-                }
-            }
+        if (row.position >= 0) {
+            gather_patch(values, map, row.position, row.y, row.x, operand.height, operand.width);
         }
 #pragma unroll
         for (int n = 0; n < VGGX_IMAGE_DEPTH / vector; ++n) {

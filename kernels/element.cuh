@@ -43,6 +43,32 @@ template <> __device__ __forceinline__ float narrow(double value) { return float
 
 #endif
 
+// Two 16-bit elements in a register as instructions take them, the first one low.
+template <class Element> __device__ __forceinline__ unsigned narrow_pair(float first, float second);
+#ifdef VGGX_HOST
+template <class Element> inline unsigned narrow_pair(float first, float second) {
+    return unsigned(narrow<Element>(second).bits) << 16 | narrow<Element>(first).bits;
+}
+#else
+// One conversion.
+template <> __device__ __forceinline__ unsigned narrow_pair<float16>(float first, float second) {
+    const __half2 pair = __floats2half2_rn(first, second);
+    return unsigned(__half_as_ushort(__high2half(pair))) << 16 | __half_as_ushort(__low2half(pair));
+}
+template <> __device__ __forceinline__ unsigned narrow_pair<bfloat16>(float first, float second) {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+    return unsigned(__bfloat16_as_ushort(__high2bfloat16(pair))) << 16 | __bfloat16_as_ushort(__low2bfloat16(pair));
+}
+#endif
+
+// Its two elements.
+template <class Element> __device__ __forceinline__ float widen_low(unsigned pair) {
+    return widen(Element{(unsigned short)(pair & 0xffffu)});
+}
+template <class Element> __device__ __forceinline__ float widen_high(unsigned pair) {
+    return widen(Element{(unsigned short)(pair >> 16)});
+}
+
 // 16 bytes: what one thread loads or stores at a time.
 template <class Element> struct alignas(16) Vector {
     static constexpr int count = 16 / int(sizeof(Element));

@@ -79,6 +79,9 @@ typedef struct {
     VggxScale output_scale;
     vggx_address mask;     // uint16 [images, h, w, outputs / 64, 4]: z > 0; with pooling of the pooled value
     vggx_address argmax;   // VGGX_RECTIFY_POOL: uint32 [images, h, w, outputs / 64, 4]: bits 2 * (2 * j + e) and the next
+    // Element [images, height, width, outputs], or 0: z itself, signed and before the pool, with the output's exponents; a positive
+    // one that would round to zero becomes the smallest positive number, so that stored values are positive where z is.
+    vggx_address pre_activation;
 } VggxConvolutionForward;
 
 // What passes a ReLU on the way back (bits of VggxBackward.gate).
@@ -153,6 +156,98 @@ typedef struct {
     int32_t images;
     int32_t positions;
 } VggxInterleave;
+
+// Moments (src/backend/moments.rs, which defines x, y, z and the regimes). A batch adds to accumulators in float64, by kernels
+// in this order, every sum in an order that depends on nothing but the extents:
+//
+//   moment_factors      brings the images of the batch, which have different exponents, to common ones
+//   moment_inputs       sum of x, of every tap
+//   moment_regimes      positions and sum of z of both regimes; from these the pilots c, the means of z rounded to Element
+//   moment_deviations   sums of g and g * g, where g = (z - c) / 2, rounded to Element, stands for y: z - b = 2 * g + c - b
+//   moments             sums of x * g in both regimes and of x in the positive one
+//
+// The maps of a layer.
+typedef struct {
+    vggx_address input;    // Element [images, height, width, channels]; of the first layer [images, height, width, 3]
+    vggx_address input_exponent; // int32 [images]
+    vggx_address pre_activation; // Element [images, height, width, outputs]: z
+    vggx_address pre_activation_exponent; // int32 [images]
+    vggx_address counted;  // uint32 [images]: 1, or 0 where an image does not count; its maps must still be finite
+    // By moment_factors, E being the largest exponent of the images that count:
+    vggx_address factors;  // float [2, images]: 2^(exponent - E) of the input and of z; 0 where an image does not count
+    vggx_address common;   // int32 [4]: E of the input, E of z, the number of images that count, 0
+    int32_t images;
+    int32_t height;
+    int32_t width;
+    int32_t channels;      // of the input, padded; 3 in the first layer
+    int32_t outputs;       // padded
+    int32_t taps;          // 9, or 1 in a dense layer (height = width = 1, channels = fan-in)
+} VggxMomentMaps;
+
+// moment_factors: takes VggxMomentMaps. Grid (1), 32 threads.
+
+// Positions are split into `slices` slices of `slice_positions`; what a slice sums up is a row of `partials`.
+//
+// moment_inputs_{f16,bf16,f32}: sums over regions of the map: 0 all of it, and with taps = 9 also 1 the first row, 2 the last row,
+// 3 the first column, 4 the last column, 5 to 8 the corners top left, top right, bottom left, bottom right.
+// Grid (slices, channels / 64, regions), 256 threads. moment_inputs_image_*: channels = 3; grid (slices, 1, 9), 256 threads.
+// Shared memory: 8 * 64 * 8 bytes.
+// moment_inputs_taps: sums the slices, and from regions makes the sums of the taps, whose patches end at the map's border.
+// Grid (ceil(channels / 8)), 256 threads: a warp a channel.
+typedef struct {
+    VggxMomentMaps maps;
+    vggx_address partials; // double [regions, slices, channels]
+    vggx_address batch_sums; // double [taps * channels]: of this batch, true units; written
+    vggx_address sums;     // double [taps * channels]: added to
+    int32_t slice_positions; // of the region of all positions; smaller regions need fewer slices
+    int32_t slices;
+} VggxMomentInputs;
+
+// moment_regimes_{f16,bf16,f32}: per neuron the positive positions and the sums of z of both regimes: partials [slices, 3,
+// outputs]. Grid (slices, outputs / 64), 256 threads. Shared memory: 8 * 3 * 64 * 8 bytes.
+// moment_pilots_{f16,bf16,f32}: sums the slices; writes counts and pilots. Grid (ceil(outputs / 8)), 256 threads.
+// moment_deviations_{f16,bf16,f32}: per neuron the sums of g, g * g where z > 0, then elsewhere: partials [slices, 4, outputs]. Grid as
+// moment_regimes. Shared memory: 8 * 4 * 64 * 8 bytes.
+// moment_responses: sums the slices, and adds counts and the sums of y. Grid as moment_pilots.
+typedef struct {
+    VggxMomentMaps maps;
+    vggx_address bias;     // float [outputs], true units
+    vggx_address partials; // double [slices, 3 or 4, outputs]
+    vggx_address pilots;   // float [2, outputs]: c of the positive and of the negative regime, times 2^-(E of z)
+    vggx_address counts;   // double [outputs]: positive positions of this batch
+    vggx_address positive_count; // double [outputs], as the following; all are added to
+    vggx_address positive_y;
+    vggx_address positive_yy;
+    vggx_address negative_y;
+    vggx_address negative_yy;
+    int32_t slice_positions;
+    int32_t slices;
+} VggxMomentResponses;
+
+// moments_convolution_{f16,bf16,f32}, moments_dense_{f16,bf16,f32}: a block has 192 rows of the fan-in (three neighbouring taps of 64
+// channels, or 3 * 64 channels), 64 neurons and one chunk of positions. With one chunk it adds to the accumulators itself; else
+// its sums go to `partials`, which moments_flush adds. Grid (chunks * tiles * outputs / 64), one-dimensional, tiles = 3 *
+// channels / 64 or ceil(channels / 192); 384 threads. Dynamic shared memory, each term rounded up to a multiple of 128:
+// stages * (rows + P) * 64 * sizeof(Element) + stages * P * 8 + stages * P * sizeof(Element) + stages * P + 64 * sizeof(Element),
+// P = 128 / sizeof(Element) positions a stage, rows = P + 2 of a convolution, 3 * P of a dense layer.
+// moments_image_{f16,bf16,f32}: the first layer, whose fan-in has VGGX_IMAGE_DEPTH rows (depth 3 * tap + channel; what is padded
+// stays zero). Grid (chunks * outputs / 64), 128 threads. Shared memory: 128 * (32 + 64) * sizeof(Element) + 128 * 8 + 128 * sizeof(Element).
+// moments_flush: Grid (ceil(fan-in * outputs / 256)), 256 threads.
+#define VGGX_CHUNK_POSITIONS 4096 // the most positions that are summed in float32
+typedef struct {
+    VggxMomentMaps maps;
+    vggx_address bias;     // float [outputs], true units
+    vggx_address pilots;   // of VggxMomentResponses
+    vggx_address input_sums; // double [fan-in]: batch_sums of VggxMomentInputs; of the first layer, zeros behind its 27
+    vggx_address partials; // float [chunks, 3, fan-in, outputs]: x * g positive, x positive, x * g negative; 0 with one chunk
+    vggx_address positive_x; // double [fan-in, outputs], as the following; fan-in = tap * channels + channel
+    vggx_address positive_xy;
+    vggx_address negative_xy;
+    int32_t chunk_positions; // at most VGGX_CHUNK_POSITIONS, a multiple of 128
+    int32_t chunks;
+    int32_t stages;        // of the pipeline: 3 to 8 of a convolution, 2 to 8 of a dense layer
+    int32_t reserved;
+} VggxMoments;
 
 // average_pool_{f16,bf16,f32}: torch's adaptive average pool to side x side, flattened [row, column, channel]. Averages do
 // not exceed the largest input, so the output has the input's scale. Sums in float32, row by row.

@@ -12,6 +12,14 @@ __device__ __forceinline__ float warp_sum(float value) {
     return value;
 }
 
+__device__ __forceinline__ double warp_sum(double value) {
+#pragma unroll
+    for (int distance = 16; distance > 0; distance /= 2) {
+        value += __shfl_xor_sync(0xffffffffu, value, distance);
+    }
+    return value;
+}
+
 // Raises *largest to the maximum over the warp: one atomic a warp, and none where the word is as large already (it only grows, so
 // an old value does no harm).
 __device__ __forceinline__ void raise_largest(unsigned *largest, unsigned bits) {

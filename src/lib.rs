@@ -57,4 +57,6 @@ pub mod network;
 pub mod output;
 pub mod patterns;
 pub mod pipeline;
+mod random;
+mod temporary;
 pub mod weights;

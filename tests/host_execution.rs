@@ -401,6 +401,25 @@ fn right_matrices_are_loaded() {
 }
 
 #[test]
+fn right_matrices_are_loaded_transposed() {
+    let device = Device::new();
+    let input: Vec<u32> = (0..32 * 8).map(|word| (2 * word + 1) << 16 | 2 * word).collect();
+    let output = device.allocate(32 * 4 * 4);
+    let parameters = Arrays { input: device.upload(&input), output, count: 0, value: 0 };
+    assert_eq!(device.run("right_transposed_matrices", (1, 1), 32, 32 * 32, parameters), 0);
+    let result = device.download::<u32>(output, 32 * 4);
+    for lane in 0..32 {
+        for matrix in 0..4 {
+            // Two rows below each other, of which lanes 8 * matrix + row named the addresses, at column lane / 4. The
+            // numbers of 16 bits count up from the first on.
+            let at = |row: usize| (2 * (7 * (8 * matrix + row) % 32 * 8 + 4) + lane / 4) as u32;
+            let expected = at(2 * (lane % 4) + 1) << 16 | at(2 * (lane % 4));
+            assert_eq!(result[lane * 4 + matrix], expected, "lane {lane}, matrix {matrix}");
+        }
+    }
+}
+
+#[test]
 fn right_copies_end_at_their_wait() {
     for order in ORDERS {
         let device = Device::with(&[("VGGX_HOST_ORDER", order)]);

@@ -6,6 +6,7 @@
 mod chain;
 pub mod cpu;
 pub mod cuda;
+mod memory;
 mod moments;
 mod operator;
 pub mod profile;

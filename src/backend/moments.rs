@@ -13,6 +13,7 @@ mod lags;
 pub(in crate::backend) use lags::plain;
 pub use lags::{LAGS, Lags};
 
+use super::{BackendError, memory};
 use crate::network::{Network, ParametricLayer};
 
 /// The moments of all layers with weights, in their order.
@@ -68,6 +69,22 @@ impl Moments {
     pub fn zeros(network: &Network, second: bool) -> Self {
         Moments {
             layers: network.parametric().map(|(_, layer)| LayerMoments::zeros(layer, second)).collect(),
+        }
+    }
+
+    /// No positions yet, where this machine has the memory for them.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn allocate(network: &Network, second: bool) -> Result<Self, BackendError> {
+        let needed = Self::bytes(network, second);
+        match memory::available() {
+            Some(available) if needed > available => Err(BackendError::MomentMemory {
+                needed: needed >> 20,
+                available: available >> 20,
+                hint: if second { "; without second moments they need less" } else { "" },
+            }),
+            _ => Ok(Self::zeros(network, second)),
         }
     }
 

@@ -70,7 +70,7 @@ fn part(text: &str) -> Result<BenchPart, String> {
 
 /// Measures and prints.
 pub fn run(options: &Options) -> Result<Outcome, Failure> {
-    let weights = options.network.open_weights()?;
+    let weights = options.network.weights.open()?;
     let patterns =
         match options.methods.iter().any(|method| method.needs_patterns()) || options.methods.is_empty() {
             true => options.network.open_patterns(&weights)?,
@@ -84,7 +84,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         }
     }
     let Opened { mut backend, notice, .. } =
-        options.network.open_device(&weights, options.batch.map(usize::from))?;
+        options.network.device.open(&weights, options.batch.map(usize::from))?;
     let plan = Plan {
         batch: options.batch.map_or_else(|| backend.preferred_batch(), usize::from),
         side: options.crop as usize,

@@ -22,6 +22,8 @@ pub enum Failure {
     ReaderGone,
     /// 2.
     Usage(String),
+    /// Asked to stop, and stopped in good order: 130, as after SIGINT.
+    Interrupted(String),
 }
 
 impl Failure {
@@ -44,6 +46,7 @@ pub fn report(outcome: Outcome) -> ExitCode {
         Outcome::SomeFailed => return ExitCode::from(3),
         Outcome::Failed(Failure::ReaderGone) => return ExitCode::SUCCESS,
         Outcome::Failed(Failure::Run(message)) => (message, 1),
+        Outcome::Failed(Failure::Interrupted(message)) => (message, 130),
         Outcome::Failed(Failure::Usage(message)) => {
             (format!("{message}\n\nFor more information, try '--help'."), 2)
         }

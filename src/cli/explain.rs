@@ -7,19 +7,16 @@ mod results;
 mod run;
 
 use super::exit::{Failure, Outcome};
+use super::images::ImageOptions;
 use super::network::NetworkOptions;
 use crate::explain::{Method, Target};
-use crate::images::{decode, resize};
 use clap::Args;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Options {
-    /// Image files, directories (recursive), @list.txt (a path a line, optionally a tab and a target), or - for such a
-    /// list on standard input [default: samples/ when it is there]
-    #[arg(value_name = "INPUT")]
-    inputs: Vec<OsString>,
+    #[command(flatten)]
+    images: ImageOptions,
     /// Methods: gradient, deconvnet, guided-backprop, patternnet, pattern-attribution, and signal:E, attribution:E with
     /// E = identity, filter, linear, two-component, random
     #[arg(
@@ -45,15 +42,6 @@ pub struct Options {
     /// Exponent of heat maps, sign-preserving
     #[arg(long, value_name = "G", default_value_t = 0.5, value_parser = gamma)]
     gamma: f64,
-    /// Resize the shorter side to N pixels (bilinear, antialiased)
-    #[arg(long, value_name = "N", default_value_t = resize::DEFAULT_RESIZE, value_parser = side())]
-    resize: u32,
-    /// Cut N×N pixels out of the centre
-    #[arg(long, value_name = "N", default_value_t = resize::DEFAULT_CROP, value_parser = side())]
-    crop: u32,
-    /// Refuse images with more pixels
-    #[arg(long, value_name = "N", default_value_t = decode::DEFAULT_MAX_PIXELS, value_parser = clap::value_parser!(u64).range(1..))]
-    max_pixels: u64,
     /// Images computed together [default: 8 on the CPU, on CUDA from its memory; fewer for crops above 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
     batch: Option<u16>,
@@ -71,11 +59,6 @@ pub struct Options {
     quiet: bool,
     #[command(flatten)]
     network: NetworkOptions,
-}
-
-/// Lengths in pixels that images can be brought to.
-fn side() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=i64::from(resize::MAX_CROP))
 }
 
 fn gamma(text: &str) -> Result<f64, String> {

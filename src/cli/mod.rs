@@ -5,9 +5,14 @@ mod completions;
 mod device;
 mod exit;
 mod explain;
+mod images;
 mod info;
+mod interrupt;
+mod learn;
 mod network;
+mod patterns;
 mod progress;
+mod solve;
 
 use clap::{Parser, Subcommand};
 use exit::Outcome;
@@ -16,7 +21,9 @@ use std::process::ExitCode;
 /// Explain what a VGG network saw.
 #[derive(Parser)]
 #[command(name = "vggx", version, about, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 done, but some inputs failed.")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 done, but some inputs failed; 130 interrupted."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -26,6 +33,10 @@ struct Cli {
 enum Command {
     /// Explain images: signals and heat maps of what made the network respond
     Explain(Box<explain::Options>),
+    /// Learn the patterns of a network from images
+    Learn(Box<learn::Options>),
+    /// Make patterns of the moments that runs and shards of `learn` kept
+    Solve(Box<solve::Options>),
     /// Time the network: layer by layer and end to end, beside what the device could do
     Bench(Box<bench::Options>),
     /// Show this build and its devices, or what a weight or pattern file holds
@@ -38,6 +49,8 @@ enum Command {
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Explain(options) => explain::run(&options),
+        Command::Learn(options) => learn::run(&options),
+        Command::Solve(options) => solve::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Info(options) => info::run(&options),
         Command::Completions(options) => completions::run::<Cli>(&options),

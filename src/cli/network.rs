@@ -9,14 +9,12 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// A network and what makes its input.
 #[derive(Args)]
-pub struct NetworkOptions {
+pub struct WeightOptions {
     /// The network's weights (safetensors; torchvision or timm names) [default: the bundled VGG16 features]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// Patterns of these weights (safetensors) [default: the bundled ones, with the bundled weights only]
-    #[arg(long, value_name = "FILE")]
-    pub patterns: Option<PathBuf>,
     /// Order of the network's input channels, over the weight file's metadata
     #[arg(long, value_name = "ORDER", value_parser = ["rgb", "bgr"], help_heading = "Preprocessing")]
     pub channel_order: Option<String>,
@@ -29,6 +27,11 @@ pub struct NetworkOptions {
     /// Standard deviation of each channel, in the network's order: A,B,C
     #[arg(long, value_name = "STD", value_parser = three_not_zero, allow_hyphen_values = true, help_heading = "Preprocessing")]
     pub std: Option<[f32; 3]>,
+}
+
+/// Where to compute, and how.
+#[derive(Args)]
+pub struct DeviceOptions {
     /// Where to compute: auto (the first CUDA device that can, else the CPU), cpu, cuda, cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Device")]
     pub device: DeviceChoice,
@@ -38,6 +41,18 @@ pub struct NetworkOptions {
     /// Threads of the CPU [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
     pub threads: Option<u16>,
+}
+
+/// A network with patterns, on a device.
+#[derive(Args)]
+pub struct NetworkOptions {
+    #[command(flatten)]
+    pub weights: WeightOptions,
+    /// Patterns of these weights (safetensors) [default: the bundled ones, with the bundled weights only]
+    #[arg(long, value_name = "FILE")]
+    pub patterns: Option<PathBuf>,
+    #[command(flatten)]
+    pub device: DeviceOptions,
 }
 
 /// Three numbers parted by commas or spaces.
@@ -65,9 +80,9 @@ fn positive(text: &str) -> Result<f32, String> {
     }
 }
 
-impl NetworkOptions {
+impl WeightOptions {
     /// Maps the weights and checks them whole.
-    pub fn open_weights(&self) -> Result<Arc<Weights>, Failure> {
+    pub fn open(&self) -> Result<Arc<Weights>, Failure> {
         let path = match &self.weights {
             Some(path) => path.clone(),
             None => bundled::weights().ok_or_else(|| not_bundled("weights", "--weights"))?,
@@ -77,35 +92,12 @@ impl NetworkOptions {
         Ok(Arc::new(weights))
     }
 
-    /// Maps the patterns that belong to the weights: those that were named, or the bundled ones of the bundled weights.
-    pub fn open_patterns(&self, weights: &Weights) -> Result<Option<Arc<Patterns>>, Failure> {
-        let path = match &self.patterns {
-            Some(path) => path.clone(),
-            None if self.uses_bundled_weights() => {
-                bundled::patterns().ok_or_else(|| not_bundled("patterns", "--patterns"))?
-            }
-            None => return Ok(None),
-        };
-        Ok(Some(Arc::new(Patterns::open(&path, weights)?)))
-    }
-
     /// Also when the bundled file was named.
-    fn uses_bundled_weights(&self) -> bool {
+    fn are_bundled(&self) -> bool {
         let Some(path) = &self.weights else { return true };
         let place = |path: &Path| path.canonicalize().ok();
         let bundled = bundled::weights().as_deref().and_then(place);
         bundled.is_some() && bundled == place(path)
-    }
-
-    /// Prepares the network's forward pass on the device, for batches of so many images where the user says.
-    pub fn open_device(&self, weights: &Arc<Weights>, batch: Option<usize>) -> Result<Opened, Failure> {
-        let (device, precision, threads) = (self.device, self.precision, self.threads());
-        Request { device, precision, threads, batch }.open(weights)
-    }
-
-    /// Threads that were asked for; 0 stands for all cores.
-    pub fn threads(&self) -> usize {
-        self.threads.map_or(0, usize::from)
     }
 
     fn overrides(&self) -> Result<PreprocessingOverrides, Failure> {
@@ -116,6 +108,52 @@ impl NetworkOptions {
             mean: self.mean,
             std: self.std,
         })
+    }
+}
+
+impl DeviceOptions {
+    /// Prepares a network's forward pass on the device, for batches of so many images where the user says.
+    pub fn open(&self, weights: &Arc<Weights>, batch: Option<usize>) -> Result<Opened, Failure> {
+        let (device, precision, threads) = (self.device, self.precision, self.threads());
+        Request { device, precision, threads, batch }.open(weights)
+    }
+
+    /// Threads that were asked for; 0 stands for all cores.
+    pub fn threads(&self) -> usize {
+        self.threads.map_or(0, usize::from)
+    }
+
+    /// Threads that were asked for, or one a core.
+    pub fn thread_count(&self) -> usize {
+        match self.threads() {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+
+    /// Work outside the network runs on the global pool; the network has one of its own.
+    pub fn limit_threads(&self) -> Result<(), Failure> {
+        let threads = self.threads();
+        if threads == 0 {
+            return Ok(());
+        }
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
+            Failure::Run(format!("--threads {threads}: cannot start them ({error}); ask for fewer"))
+        })
+    }
+}
+
+impl NetworkOptions {
+    /// Maps the patterns that belong to the weights: those that were named, or the bundled ones of the bundled weights.
+    pub fn open_patterns(&self, weights: &Weights) -> Result<Option<Arc<Patterns>>, Failure> {
+        let path = match &self.patterns {
+            Some(path) => path.clone(),
+            None if self.weights.are_bundled() => {
+                bundled::patterns().ok_or_else(|| not_bundled("patterns", "--patterns"))?
+            }
+            None => return Ok(None),
+        };
+        Ok(Some(Arc::new(Patterns::open(&path, weights)?)))
     }
 }
 

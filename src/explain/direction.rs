@@ -1,12 +1,6 @@
 //! Random directions for the baseline estimator: any element at any time, the same on every machine.
 
-/// SplitMix64's output function (Steele, Lea & Flood 2014): a bijection that scatters counters over 64 bits.
-fn scatter(mut state: u64) -> u64 {
-    state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    state ^ (state >> 31)
-}
+use crate::random::scatter;
 
 /// Element `index` of the direction of a neuron: standard normal (Box & Muller 1958), hence isotropic. Not scaled.
 pub fn random_direction(seed: u64, layer: usize, neuron: usize, index: usize) -> f64 {

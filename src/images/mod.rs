@@ -5,8 +5,10 @@
 //! 1. [`find`] turns command-line inputs (files, directories, lists) into a list of [`InputImage`]s.
 //! 2. [`decode`] reads one file, whatever its format, into upright 8-bit RGB.
 //! 3. [`resize`] brings the shorter side to a length and cuts out the centre.
-//! 4. [`mod@load`] is decode and resize in one call.
+//! 4. [`mod@load`] is decode and resize in one call; [`random_crop`] makes random crops instead.
 //! 5. [`mod@prefetch`] loads many images ahead of a consumer, in order, on worker threads.
+//!
+//! [`shard`] is a share of such a list, for runs on several machines.
 //!
 //! This room knows files and pixels; it knows nothing of networks, devices or outputs.
 
@@ -19,12 +21,16 @@ mod list;
 pub mod load;
 pub mod prefetch;
 mod quiet_panic;
+pub mod random_crop;
 pub mod resize;
+pub mod shard;
 
 pub use error::{ImageError, ImageProblem};
 pub use find::{FindError, InputImage, Inputs};
 pub use load::{LoadOptions, load};
 pub use prefetch::{Prefetch, prefetch};
+pub use random_crop::random_crops;
+pub use shard::{Shard, ShardError};
 
 /// An image of 8-bit red, green and blue samples, upright, without alpha.
 #[derive(Debug, Clone, PartialEq, Eq)]

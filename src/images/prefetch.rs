@@ -1,5 +1,6 @@
 //! Loading ahead of the consumer, on threads, in order.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -20,45 +21,50 @@ pub fn prefetch(
 }
 
 /// An iterator over inputs and what was made of each, see [`prefetch`].
-pub struct Prefetch<Item> {
-    shared: Arc<Shared<Item>>,
+///
+/// An input is an image, or something that belongs to one.
+pub struct Prefetch<Item, Input = InputImage> {
+    shared: Arc<Shared<Item, Input>>,
     workers: Vec<JoinHandle<()>>,
 }
 
-type Work<Item> = dyn Fn(&InputImage) -> Result<Item, ImageError> + Send + Sync;
-type Finished<Item> = (InputImage, Result<Item, ImageError>);
+type Work<Item, Input> = dyn Fn(&Input) -> Result<Item, ImageError> + Send + Sync;
+type Finished<Item, Input> = (Input, Result<Item, ImageError>);
 
-struct Shared<Item> {
-    state: Mutex<State<Item>>,
+struct Shared<Item, Input> {
+    state: Mutex<State<Item, Input>>,
     /// Signalled when a worker may have something to start, or to stop.
     room: Condvar,
     /// Signalled when a worker has finished something.
     finished: Condvar,
     lookahead: usize,
-    work: Box<Work<Item>>,
+    work: Box<Work<Item, Input>>,
 }
 
-struct State<Item> {
-    waiting: std::vec::IntoIter<InputImage>,
+struct State<Item, Input> {
+    waiting: Box<dyn ExactSizeIterator<Item = Input> + Send>,
     /// One slot for each image started and not yet taken, in input order; empty while it is being loaded.
-    slots: VecDeque<Option<Finished<Item>>>,
+    slots: VecDeque<Option<Finished<Item, Input>>>,
     /// Number of images taken from the front of `slots` so far.
     taken: usize,
     stopped: bool,
 }
 
-impl<Item: Send + 'static> Prefetch<Item> {
+impl<Item: Send + 'static, Input: Borrow<InputImage> + Send + 'static> Prefetch<Item, Input> {
     /// Runs any `work` on the inputs as [`prefetch`] runs [`load`](super::load()); a panic in it becomes that image's error.
+    ///
+    /// Inputs are begun in their order, and fetched when they are.
     pub fn new(
-        inputs: Vec<InputImage>,
+        inputs: impl IntoIterator<Item = Input, IntoIter: ExactSizeIterator + Send + 'static>,
         threads: usize,
         lookahead: usize,
-        work: impl Fn(&InputImage) -> Result<Item, ImageError> + Send + Sync + 'static,
+        work: impl Fn(&Input) -> Result<Item, ImageError> + Send + Sync + 'static,
     ) -> Self {
+        let inputs = inputs.into_iter();
         let threads = threads.clamp(1, inputs.len().max(1));
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                waiting: inputs.into_iter(),
+                waiting: Box::new(inputs),
                 slots: VecDeque::new(),
                 taken: 0,
                 stopped: false,
@@ -79,12 +85,14 @@ impl<Item: Send + 'static> Prefetch<Item> {
     }
 }
 
-impl<Item> Shared<Item> {
-    fn lock(&self) -> MutexGuard<'_, State<Item>> {
+impl<Item, Input> Shared<Item, Input> {
+    fn lock(&self) -> MutexGuard<'_, State<Item, Input>> {
         // No code that could panic runs under the lock, so a poisoned state is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl<Item, Input: Borrow<InputImage>> Shared<Item, Input> {
     fn run(&self) {
         loop {
             let mut state = self.lock();
@@ -113,15 +121,15 @@ impl<Item> Shared<Item> {
         }
     }
 
-    fn attempt(&self, input: &InputImage) -> Result<Item, ImageError> {
+    fn attempt(&self, input: &Input) -> Result<Item, ImageError> {
         quiet_panic::catch(|| (self.work)(input)).unwrap_or_else(|reason| {
-            Err(ImageError::new(&input.path, ImageProblem::DecoderFailed { reason }))
+            Err(ImageError::new(&input.borrow().path, ImageProblem::DecoderFailed { reason }))
         })
     }
 }
 
-impl<Item> Iterator for Prefetch<Item> {
-    type Item = (InputImage, Result<Item, ImageError>);
+impl<Item, Input: Borrow<InputImage>> Iterator for Prefetch<Item, Input> {
+    type Item = (Input, Result<Item, ImageError>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut state = self.shared.lock();
@@ -153,9 +161,9 @@ impl<Item> Iterator for Prefetch<Item> {
     }
 }
 
-impl<Item> ExactSizeIterator for Prefetch<Item> {}
+impl<Item, Input: Borrow<InputImage>> ExactSizeIterator for Prefetch<Item, Input> {}
 
-impl<Item> Drop for Prefetch<Item> {
+impl<Item, Input> Drop for Prefetch<Item, Input> {
     fn drop(&mut self) {
         self.shared.lock().stopped = true;
         self.shared.room.notify_all();
@@ -206,7 +214,7 @@ mod tests {
                 assert_eq!(results, (0..40).collect::<Vec<_>>());
             }
         }
-        assert_eq!(Prefetch::new(Vec::new(), 4, 4, |_| Ok(())).count(), 0);
+        assert_eq!(Prefetch::new(inputs(0), 4, 4, |_| Ok(())).count(), 0);
     }
 
     #[test]

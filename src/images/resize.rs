@@ -4,9 +4,9 @@
 //! torchvision/transforms/functional.py); pixels are antialiased bilinear as in Pillow's `Image.resize(BILINEAR)`,
 //! which torchvision's antialiased bilinear follows.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, ImageView, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
 use super::Rgb8;
@@ -99,8 +99,8 @@ pub fn resize_and_crop(image: Rgb8, resize: u32, crop: u32) -> Result<Rgb8, Resi
     if width.min(height) == resize {
         return Ok(cut(&image, left as usize, top as usize, crop as usize));
     }
-    let columns = Span::new(left, crop, width, resized_width);
-    let rows = Span::new(top, crop, height, resized_height);
+    let columns = Span::of_resized(left, crop, width, resized_width);
+    let rows = Span::of_resized(top, crop, height, resized_height);
     resample(&image, columns, rows, crop)
 }
 
@@ -122,21 +122,32 @@ fn crop_start(side: u64, crop: u32) -> u64 {
     if margin % 2 == 1 && half % 2 == 1 { half + 1 } else { half }
 }
 
-/// One axis of the crop, in source pixels.
+/// One axis of what becomes the target, in source pixels.
 #[derive(Clone, Copy)]
-struct Span {
-    /// Where the crop starts.
+pub(super) struct Span {
+    /// Where the target starts.
     start: f64,
     /// How far it reaches.
     length: f64,
-    /// First source pixel that any filter window touches.
+    /// First source pixel that a filter's window may touch.
     first: u32,
     /// One past the last.
     end: u32,
 }
 
 impl Span {
-    fn new(start: u64, crop: u32, source: u32, resized: u64) -> Self {
+    /// The pixels from `start`, cut out before anything is resampled: no window reaches beyond them.
+    pub(super) fn cut_out(start: u32, length: u32) -> Self {
+        Self {
+            start: f64::from(start),
+            length: f64::from(length),
+            first: start,
+            end: start.saturating_add(length),
+        }
+    }
+
+    /// `crop` pixels from `start` of a side of `source` pixels that is resized to `resized`, as if it were resized whole.
+    fn of_resized(start: u64, crop: u32, source: u32, resized: u64) -> Self {
         let source_length = f64::from(source);
         let scale = source_length / resized as f64;
         let start = start as f64 * source_length / resized as f64;
@@ -152,45 +163,46 @@ impl Span {
     }
 }
 
-/// Resamples in Pillow's order, rows first, with its rounding to 8 bits between the passes.
+/// Resamples a box to a square of `size` pixels in Pillow's order, rows first, with its rounding to 8 bits between the
+/// passes.
 ///
 /// One call for both axes would start with the columns for speed and then differ by a grey level here and there.
-fn resample(image: &Rgb8, columns: Span, rows: Span, crop: u32) -> Result<Rgb8, ResizeError> {
+pub(super) fn resample(image: &Rgb8, columns: Span, rows: Span, size: u32) -> Result<Rgb8, ResizeError> {
     let row_length = image.width * 3;
     let needed = image
         .pixels
         .get(rows.first as usize * row_length..rows.end as usize * row_length)
         .ok_or_else(|| shape_error(image))?;
     let height = rows.end - rows.first;
+    // Typed views: the untyped ones would compile the library's kernels for all of its thirteen pixel types.
+    let whole = TypedImageRef::<U8x3>::from_buffer(image.width as u32, height, needed).map_err(failed)?;
+    let part = TypedCroppedImage::from_ref(&whole, columns.first, 0, columns.end - columns.first, height)
+        .map_err(failed)?;
     let narrowed = bilinear(
-        needed,
-        (image.width as u32, height),
-        (crop, height),
-        (columns.start, columns.length),
+        &part,
+        (size, height),
+        (columns.start - f64::from(columns.first), columns.length),
         (0.0, f64::from(height)),
     )?;
+    let narrowed = TypedImageRef::<U8x3>::from_buffer(size, height, &narrowed).map_err(failed)?;
     let pixels = bilinear(
         &narrowed,
-        (crop, height),
-        (crop, crop),
-        (0.0, f64::from(crop)),
+        (size, size),
+        (0.0, f64::from(size)),
         (rows.start - f64::from(rows.first), rows.length),
     )?;
-    Ok(Rgb8 { width: crop as usize, height: crop as usize, pixels })
+    Ok(Rgb8 { width: size as usize, height: size as usize, pixels })
 }
 
-/// Resamples a box of an RGB image, given as start and length on each axis; sizes are width and height.
+/// Resamples a box of an RGB image, given as start and length on each axis; the target's size is width and height.
 ///
 /// The filter's windows reach beyond the box where the image goes on.
 fn bilinear(
-    source: &[u8],
-    source_size: (u32, u32),
+    source: &impl ImageView<Pixel = U8x3>,
     target_size: (u32, u32),
     columns: (f64, f64),
     rows: (f64, f64),
 ) -> Result<Vec<u8>, ResizeError> {
-    // Typed views: the untyped ones would compile the library's kernels for all of its thirteen pixel types.
-    let source = TypedImageRef::<U8x3>::from_buffer(source_size.0, source_size.1, source).map_err(failed)?;
     let mut pixels = vec![0; target_size.0 as usize * target_size.1 as usize * 3];
     let mut target =
         TypedImage::<U8x3>::from_buffer(target_size.0, target_size.1, &mut pixels).map_err(failed)?;
@@ -198,7 +210,7 @@ fn bilinear(
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .use_alpha(false)
         .crop(columns.0, rows.0, columns.1, rows.1);
-    Resizer::new().resize_typed(&source, &mut target, &options).map_err(failed)?;
+    Resizer::new().resize_typed(source, &mut target, &options).map_err(failed)?;
     Ok(pixels)
 }
 
@@ -211,7 +223,7 @@ fn cut(image: &Rgb8, left: usize, top: usize, crop: usize) -> Rgb8 {
 }
 
 /// Width and height as the 32-bit numbers the library takes, of an image whose buffer matches them.
-fn checked_size(image: &Rgb8) -> Result<(u32, u32), ResizeError> {
+pub(super) fn checked_size(image: &Rgb8) -> Result<(u32, u32), ResizeError> {
     let samples = image.width.checked_mul(image.height).and_then(|pixels| pixels.checked_mul(3));
     match (u32::try_from(image.width), u32::try_from(image.height)) {
         (Ok(width @ 1..), Ok(height @ 1..)) if samples == Some(image.pixels.len()) => Ok((width, height)),
@@ -249,17 +261,17 @@ mod tests {
     fn whole_then_crop(image: &Rgb8, resize: u32, crop: u32) -> Rgb8 {
         let (width, height) = checked_size(image).unwrap();
         let (new_width, new_height) = resized_size(width, height, resize);
+        let view =
+            |pixels, (width, height)| TypedImageRef::<U8x3>::from_buffer(width, height, pixels).unwrap();
         let narrowed = bilinear(
-            &image.pixels,
-            (width, height),
+            &view(&image.pixels, (width, height)),
             (new_width as u32, height),
             (0.0, f64::from(width)),
             (0.0, f64::from(height)),
         )
         .unwrap();
         let pixels = bilinear(
-            &narrowed,
-            (new_width as u32, height),
+            &view(&narrowed, (new_width as u32, height)),
             (new_width as u32, new_height as u32),
             (0.0, new_width as f64),
             (0.0, f64::from(height)),

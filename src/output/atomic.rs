@@ -1,19 +1,12 @@
 //! Files that appear whole or not at all.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-use tempfile::NamedTempFile;
+use std::path::Path;
 
 use super::OutputError;
-
-const PREFIX: &str = ".vggx-";
-const SUFFIX: &str = ".partial";
-
-/// A younger temporary file may belong to a writer that has not locked it yet.
-const YOUNG: Duration = Duration::from_secs(2);
+pub(super) use crate::temporary::remove_abandoned;
+use crate::temporary::temporary_file;
 
 /// Whether a file must survive a power failure, not only a killed process.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,42 +53,6 @@ pub(super) fn probe(folder: &Path) -> io::Result<()> {
     temporary_file(folder)?.write_all(&[0; 4096])
 }
 
-fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
-    // Outputs are as readable as any file the user makes: the umask decides, not tempfile's 0600.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
-    // The lock ends with the process: `remove_abandoned` of a later run sees that nobody writes here any more. File
-    // systems without locks only lose that tidying.
-    let _ = file.as_file().try_lock();
-    Ok(file)
-}
-
-/// Removes the temporary files that a killed process left in `folder`. What cannot be removed stays: it does no harm.
-pub(super) fn remove_abandoned(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && is_abandoned(&entry.path()) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-fn is_abandoned(path: &PathBuf) -> bool {
-    let Ok(file) = File::open(path) else {
-        return false;
-    };
-    let modified = file.metadata().and_then(|metadata| metadata.modified());
-    let old = modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > YOUNG));
-    old && file.try_lock().is_ok()
-}
-
 /// Keeps a second run out of an output folder until it is dropped.
 #[derive(Debug)]
 pub(super) struct FolderLock {
@@ -120,6 +77,8 @@ impl FolderLock {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -188,24 +147,6 @@ mod tests {
         write(&written, b"x", Durability::Process).unwrap();
         let mode = |path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(written), mode(ordinary));
-    }
-
-    #[test]
-    fn only_abandoned_temporary_files_are_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let old = SystemTime::now() - 10 * YOUNG;
-        let abandoned = folder.path().join(".vggx-abc.partial");
-        File::create(&abandoned).unwrap().set_modified(old).unwrap();
-        let foreign = folder.path().join("notes.partial");
-        File::create(&foreign).unwrap().set_modified(old).unwrap();
-        let young = folder.path().join(".vggx-young.partial");
-        File::create(&young).unwrap();
-        let written = temporary_file(folder.path()).unwrap();
-        written.as_file().set_modified(old).unwrap();
-
-        remove_abandoned(folder.path());
-        assert!(!abandoned.exists());
-        assert!(foreign.exists() && young.exists() && written.path().exists());
     }
 
     #[cfg(unix)]

@@ -1,338 +1,57 @@
 //! Patterns: the directions of the signal, one a neuron, learnt for the weights of one network.
+//!
+//! They are solved from [`Moments`](crate::backend::Moments), sums over images that a backend makes. Sums are kept in
+//! moment files, which can be merged; patterns are kept in pattern files:
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use vggx::network::PreprocessingOverrides;
+//! use vggx::patterns::{Centering, Merged, MomentFile, Patterns, SolveOptions, solve};
+//! use vggx::weights::Weights;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let weights = Weights::open(Path::new("vgg16.safetensors"), &PreprocessingOverrides::default())?;
+//! let files = ["shard-1.moments.safetensors", "shard-2.moments.safetensors"]
+//!     .iter()
+//!     .map(|path| MomentFile::open(Path::new(path), &weights))
+//!     .collect::<Result<Vec<_>, _>>()?;
+//! let merged = Merged::new(&files)?;
+//! for notice in merged.notices() {
+//!     eprintln!("{notice}");
+//! }
+//! let options = SolveOptions { centering: Centering::Global, ..SolveOptions::default() };
+//! let report = solve(&merged, &merged.record(), &weights, &options, Path::new("patterns.safetensors"))?;
+//! println!("{} layers from {} images", report.layers.len(), report.images);
+//! let patterns = Patterns::open(Path::new("patterns.safetensors"), &weights)?;
+//! # Ok(())
+//! # }
+//! ```
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+mod component;
+mod error;
+mod layer_source;
+mod merge;
+mod merge_error;
+mod moment_error;
+mod moment_fields;
+mod moment_file;
+mod pattern_file;
+mod report;
+mod rounding;
+mod shard;
+mod solve;
+mod solve_error;
+mod solve_neuron;
 
-use crate::weights::plan::timm_name;
-use crate::weights::{
-    Fingerprint, FingerprintError, Stored, Tensor, TensorFile, WeightError, Weights, printable,
-    refuse_non_finite, shape_text,
-};
-
-/// Which of a layer's patterns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Component {
-    /// a₊ of the two-component estimator, from positions where the neuron is active.
-    Positive,
-    /// a₋ of the two-component estimator, from the other positions.
-    Negative,
-    /// The linear estimator's cov\[x, y\] / var\[y\].
-    Linear,
-}
-
-impl Component {
-    /// All components, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::Positive, Self::Negative, Self::Linear];
-
-    /// The suffix of the tensors' names: `positive`, `negative` or `linear`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Positive => "positive",
-            Self::Negative => "negative",
-            Self::Linear => "linear",
-        }
-    }
-}
-
-impl fmt::Display for Component {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// A pattern file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PatternError {
-    /// The file cannot be read, or a tensor in it cannot.
-    #[error("patterns {0}")]
-    File(#[from] WeightError),
-    /// The fingerprint in the file is not that of the weights.
-    #[error(
-        "patterns {}: they were learnt for other weights than {} ({difference}); use the patterns of these weights",
-        path.display(), weights.display()
-    )]
-    OtherWeights {
-        /// The pattern file.
-        path: PathBuf,
-        /// The file of weights.
-        weights: PathBuf,
-        /// The first layer that differs, and in what.
-        difference: String,
-    },
-    /// The fingerprint in the file is damaged.
-    #[error("patterns {}: the metadata key fingerprint is damaged: {}; download or learn them again",
-        path.display(), printable(&problem.to_string()))]
-    Fingerprint {
-        /// The pattern file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: FingerprintError,
-    },
-    /// A tensor that belongs to no layer of the network.
-    #[error(
-        "patterns {}: tensor {} belongs to no layer of {}; expected are LAYER.positive, LAYER.negative and \
-         LAYER.linear with layers such as {example}: these may be the patterns of another network",
-        path.display(), printable(tensor), weights.display()
-    )]
-    UnknownTensor {
-        /// The pattern file.
-        path: PathBuf,
-        /// Name of the tensor.
-        tensor: String,
-        /// The file of weights.
-        weights: PathBuf,
-        /// A layer of the network.
-        example: String,
-    },
-    /// A tensor of another shape than its layer's weight.
-    #[error(
-        "patterns {}: tensor {} has shape {} and the layer's weight in {} has {}; use the patterns of these weights",
-        path.display(), printable(tensor), shape_text(found), weights.display(), shape_text(expected)
-    )]
-    Shape {
-        /// The pattern file.
-        path: PathBuf,
-        /// Name of the tensor.
-        tensor: String,
-        /// Its shape.
-        found: Vec<usize>,
-        /// The file of weights.
-        weights: PathBuf,
-        /// Shape of the layer's weight.
-        expected: Vec<usize>,
-    },
-    /// The file has no patterns at all.
-    #[error("patterns {}: the file has no tensors; use a file with LAYER.positive, LAYER.negative or LAYER.linear",
-        path.display())]
-    Empty {
-        /// The pattern file.
-        path: PathBuf,
-    },
-    /// A layer lacks the component asked for.
-    #[error(
-        "patterns {}: layer {layer} has no {component} pattern; {held}: choose a method that needs no {component} \
-         patterns, or a file that has them for every layer",
-        path.display()
-    )]
-    MissingComponent {
-        /// The pattern file.
-        path: PathBuf,
-        /// Name of the layer.
-        layer: String,
-        /// What was asked for.
-        component: Component,
-        /// What the file has.
-        held: String,
-    },
-}
-
-/// The patterns of one network, in a mapped safetensors file: `LAYER.positive`, `LAYER.negative` and `LAYER.linear`,
-/// each shaped like `LAYER.weight`; any of them may be missing until it is asked for.
-#[derive(Debug)]
-pub struct Patterns {
-    file: TensorFile,
-    layers: Vec<LayerPatterns>,
-}
-
-#[derive(Debug)]
-struct LayerPatterns {
-    name: String,
-    /// In the order of [`Component::ALL`].
-    components: [Option<Stored>; 3],
-}
-
-impl LayerPatterns {
-    fn stored(&self, component: Component) -> Option<&Stored> {
-        let [positive, negative, linear] = &self.components;
-        match component {
-            Component::Positive => positive.as_ref(),
-            Component::Negative => negative.as_ref(),
-            Component::Linear => linear.as_ref(),
-        }
-    }
-}
-
-impl Patterns {
-    /// Maps a pattern file and checks that it belongs to these weights: by the fingerprint where the file has one
-    /// (the first use reads all of the weights), always by names, shapes and element types.
-    ///
-    /// # Errors
-    /// When the file cannot be read as safetensors, or holds patterns of another network.
-    pub fn open(path: &Path, weights: &Weights) -> Result<Self, PatternError> {
-        let file = TensorFile::open(path)?;
-        if let Some(text) = file.metadata().get("fingerprint") {
-            check_fingerprint(path, text, weights)?;
-        }
-        let layers = weights
-            .network()
-            .parametric()
-            .map(|(_, layer)| {
-                let find = |component| find(&file, weights, layer.name(), &layer.weight_shape(), component);
-                let [positive, negative, linear] = Component::ALL.map(find);
-                Ok(LayerPatterns {
-                    name: layer.name().to_owned(),
-                    components: [positive?, negative?, linear?],
-                })
-            })
-            .collect::<Result<Vec<_>, PatternError>>()?;
-        let patterns = Self { file, layers };
-        patterns.refuse_others(weights)?;
-        Ok(patterns)
-    }
-
-    /// One tensor for each layer with weights, in the order of
-    /// [`Network::parametric`](crate::network::Network::parametric), shaped like that layer's weight. Reads them all,
-    /// on all cores, to check that they are finite.
-    ///
-    /// # Errors
-    /// When a layer has no such pattern, or one that is not finite.
-    pub fn tensors(&self, component: Component) -> Result<Vec<Tensor<'_>>, PatternError> {
-        self.layers
-            .iter()
-            .map(|layer| {
-                let tensor = layer
-                    .stored(component)
-                    .ok_or_else(|| self.missing(&layer.name, component))?
-                    .tensor(&self.file);
-                refuse_non_finite(&self.file, tensor)?;
-                Ok(tensor)
-            })
-            .collect()
-    }
-
-    /// The pattern of the n-th layer with weights, unchecked for finiteness; `None` where the file has none. Cheap: for
-    /// reading rows after [`Patterns::tensors`] has checked the component.
-    pub fn tensor(&self, component: Component, layer: usize) -> Option<Tensor<'_>> {
-        let layer = self.layers.get(layer)?;
-        Some(layer.stored(component)?.tensor(&self.file))
-    }
-
-    /// A short name for the patterns of this file, for records of runs: a hash of their shapes, norms and projections as
-    /// in a [`Fingerprint`]. Reads them all, on all cores.
-    pub fn digest(&self) -> String {
-        let tensors = self.layers.iter().flat_map(|layer| {
-            let held = layer.components.iter().flatten();
-            held.map(|stored| stored.tensor(&self.file))
-        });
-        Fingerprint::of(tensors).digest(&[])
-    }
-
-    /// Which ȳ the two-component patterns were solved with, `global` or `regime`, where the file says so.
-    pub fn centering(&self) -> Option<&str> {
-        self.metadata("centering")
-    }
-
-    /// The text under this key of the file's metadata; JSON values are left as they are, except that a string loses
-    /// its quotes.
-    pub fn metadata(&self, key: &str) -> Option<&str> {
-        let text = self.file.metadata().get(key)?;
-        Some(text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text))
-    }
-
-    /// The fingerprint of the weights they were learnt for, as the file has it.
-    pub fn fingerprint_text(&self) -> Option<&str> {
-        self.metadata("fingerprint")
-    }
-
-    /// The file they are in.
-    pub fn file(&self) -> &TensorFile {
-        &self.file
-    }
-
-    fn missing(&self, layer: &str, component: Component) -> PatternError {
-        let held = Component::ALL
-            .into_iter()
-            .enumerate()
-            .map(|(index, component)| {
-                let count = self
-                    .layers
-                    .iter()
-                    .filter(|layer| layer.components.get(index).is_some_and(Option::is_some))
-                    .count();
-                format!("{component} for {count}")
-            })
-            .collect::<Vec<_>>()
-            .join(", ");
-        PatternError::MissingComponent {
-            path: self.file.path().to_owned(),
-            layer: layer.to_owned(),
-            component,
-            held: format!("of {} layers the file has {held}", self.layers.len()),
-        }
-    }
-
-    /// Every tensor of the file must have been found: nothing is ignored.
-    fn refuse_others(&self, weights: &Weights) -> Result<(), PatternError> {
-        if self.file.names().next().is_none() {
-            return Err(PatternError::Empty { path: self.file.path().to_owned() });
-        }
-        let found: std::collections::BTreeSet<&str> = self
-            .layers
-            .iter()
-            .flat_map(|layer| layer.components.iter().flatten())
-            .map(Stored::name)
-            .collect();
-        match self.file.names().find(|name| !found.contains(name)) {
-            None => Ok(()),
-            Some(tensor) => Err(PatternError::UnknownTensor {
-                path: self.file.path().to_owned(),
-                tensor: tensor.to_owned(),
-                weights: weights.file().path().to_owned(),
-                example: self
-                    .layers
-                    .first()
-                    .map_or_else(|| "features.0".to_owned(), |layer| layer.name.clone()),
-            }),
-        }
-    }
-}
-
-fn find(
-    file: &TensorFile,
-    weights: &Weights,
-    layer: &str,
-    expected: &[usize],
-    component: Component,
-) -> Result<Option<Stored>, PatternError> {
-    for layer in [Some(layer), timm_name(layer)].into_iter().flatten() {
-        let name = format!("{layer}.{component}");
-        let Some(stored) = Stored::find(file, &name, expected.to_vec()) else {
-            continue;
-        };
-        let stored = stored?;
-        let found = stored.file_shape();
-        // timm has dense layers as convolutions: [outputs, channels, side, side] for [outputs, inputs].
-        let flattened = found.len() == 4
-            && expected.len() == 2
-            && found.first() == expected.first()
-            && found.get(1..).is_some_and(|rest| {
-                rest.iter().try_fold(1usize, |product, extent| product.checked_mul(*extent))
-                    == expected.get(1).copied()
-            });
-        if found != expected && !flattened {
-            return Err(PatternError::Shape {
-                path: file.path().to_owned(),
-                tensor: name,
-                found: found.to_vec(),
-                weights: weights.file().path().to_owned(),
-                expected: expected.to_vec(),
-            });
-        }
-        return Ok(Some(stored));
-    }
-    Ok(None)
-}
-
-fn check_fingerprint(path: &Path, text: &str, weights: &Weights) -> Result<(), PatternError> {
-    let stated = Fingerprint::parse(text)
-        .map_err(|problem| PatternError::Fingerprint { path: path.to_owned(), problem })?;
-    match stated.difference(weights.fingerprint()) {
-        None => Ok(()),
-        Some(difference) => Err(PatternError::OtherWeights {
-            path: path.to_owned(),
-            weights: weights.file().path().to_owned(),
-            difference,
-        }),
-    }
-}
+pub use component::Component;
+pub use error::PatternError;
+pub use layer_source::LayerSource;
+pub use merge::Merged;
+pub use merge_error::{MergeError, Notice};
+pub use moment_error::MomentError;
+pub use moment_file::{MomentFile, MomentRecord};
+pub use pattern_file::Patterns;
+pub use report::{ComponentReport, LayerReport, Report, Spread};
+pub use solve::{SolveOptions, solve};
+pub use solve_error::SolveError;
+pub use solve_neuron::{Centering, CenteringError, Outcome, Solved, solve_neuron};

@@ -3,7 +3,7 @@
 use crate::images::{ImageError, InputImage, LoadOptions, Prefetch, Rgb8, prefetch};
 
 /// Memory for crops that wait for their batch.
-const LOOKAHEAD_BYTES: u64 = 256 << 20;
+pub(super) const LOOKAHEAD_BYTES: u64 = 256 << 20;
 
 /// Images that belong together, all of one size, and those between them that could not be loaded.
 pub struct ImageBatch {

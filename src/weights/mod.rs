@@ -17,6 +17,7 @@ mod fingerprint;
 pub(crate) mod plan;
 mod tensor;
 mod tensor_file;
+mod tensor_writer;
 mod write;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ pub use fingerprint::{Fingerprint, FingerprintError, LayerFingerprint};
 pub use tensor::{ElementType, Tensor};
 pub(crate) use tensor_file::Entry;
 pub use tensor_file::{TensorDescription, TensorFile};
+pub(crate) use tensor_writer::{PlannedTensor, TensorWriter};
 pub use write::{NewTensor, write_tensors};
 
 use crate::network::{Network, Preprocessing, PreprocessingOverrides};

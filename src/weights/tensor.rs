@@ -5,8 +5,10 @@ use std::fmt;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
+use safetensors::Dtype;
 
-/// The number type of a tensor's elements.
+/// The number type of a tensor's elements: those that networks and patterns are read in. Moments are in float64, and read
+/// by [`crate::patterns::MomentFile`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ElementType {
     /// 32-bit IEEE 754.
@@ -23,6 +25,15 @@ impl ElementType {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// The type's name in the format's library.
+    pub(crate) fn dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::BF16,
         }
     }
 }

@@ -136,6 +136,24 @@ impl TensorFile {
         self.data_bytes
     }
 
+    /// All tensors in the order of their data.
+    pub(crate) fn by_position(&self) -> Vec<(&str, &Entry)> {
+        let mut entries: Vec<_> = self.entries.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
+        entries.sort_by_key(|(_, entry)| (entry.range.start, entry.range.end));
+        entries
+    }
+
+    /// The bytes of all tensors, one after the other.
+    pub(crate) fn data(&self) -> &[u8] {
+        // As checked when the file was opened: the data end with the file.
+        &self.map[self.map.len() - self.data_bytes as usize..]
+    }
+
+    /// The bytes of an entry of this file.
+    pub(crate) fn bytes(&self, entry: &Entry) -> &[u8] {
+        &self.map[entry.range.clone()]
+    }
+
     pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
     }

@@ -236,6 +236,8 @@ struct Forward {
     /// In the order of `output`.
     mask: Vec<bool>,
     argmax: Vec<u8>,
+    /// [images, height, width, outputs], stored units; empty where it was not asked for.
+    pre_activation: Vec<f64>,
 }
 
 fn unpack_mask(words: &[u16], channels: usize) -> Vec<bool> {
@@ -262,12 +264,23 @@ fn unpack_argmax(words: &[u32], channels: usize) -> Vec<u8> {
         .collect()
 }
 
-/// A kernel of a tile, or the first layer's.
+/// A kernel of a tile, or the first layer's; z is stored too, as learning wants it.
 fn run_forward(
     gpu: &Gpu,
     element: Element,
     operand: &Operand,
     epilogue: i32,
+    tile: Option<Tile>,
+    stages: usize,
+) -> Forward {
+    forward(gpu, element, operand, (epilogue, true), tile, stages)
+}
+
+fn forward(
+    gpu: &Gpu,
+    element: Element,
+    operand: &Operand,
+    (epilogue, learning): (i32, bool),
     tile: Option<Tile>,
     stages: usize,
 ) -> Forward {
@@ -282,6 +295,8 @@ fn run_forward(
     let mask = gpu.poisoned(if linear { 0 } else { count / 16 * 2 });
     let argmax = gpu.poisoned(if pools { count / 16 * 4 } else { 0 });
     let scale = gpu.fresh_scale(operand.images);
+    let unpooled = operand.positions() * operand.outputs;
+    let pre_activation = gpu.poisoned_elements(element, if learning { unpooled } else { 0 });
     let parameters = VggxConvolutionForward {
         operand: uploaded.parameters,
         bias: bias.address(),
@@ -291,6 +306,7 @@ fn run_forward(
         output_scale: scale.parameters(),
         mask: mask.address(),
         argmax: argmax.address(),
+        pre_activation: pre_activation.address(),
     };
     let rows = if pools {
         operand.images * operand.height.div_ceil(2) * operand.width.div_ceil(2) * 4
@@ -311,6 +327,7 @@ fn run_forward(
         largest: scale.largest(gpu),
         mask: if linear { Vec::new() } else { unpack_mask(&gpu.download(&mask), operand.outputs) },
         argmax: if pools { unpack_argmax(&gpu.download(&argmax), operand.outputs) } else { Vec::new() },
+        pre_activation: element.decode(&gpu.download(&pre_activation)),
     }
 }
 
@@ -409,6 +426,62 @@ fn check_forward(element: Element, operand: &Operand, epilogue: i32, got: &Forwa
         assert!(apart <= if element == Element::Bf16 { 1e-5 } else { 1e-6 }, "{what}: 1 - cosine is {apart}");
     }
     check_scale(&got.largest, &got.output, height * width * operand.outputs, what);
+    check_pre_activations(element, operand, epilogue, got, &sums, what);
+}
+
+/// z is the sum, signed and unpooled, and what is stored beside it follows from it exactly.
+fn check_pre_activations(
+    element: Element,
+    operand: &Operand,
+    epilogue: i32,
+    got: &Forward,
+    sums: &[Sum],
+    what: &str,
+) {
+    let (of_image, outputs) = (operand.height * operand.width, operand.outputs);
+    let terms = operand.taps * operand.channels + 1;
+    assert_eq!(got.pre_activation.len(), sums.len(), "{what}");
+    for (at, (&stored, sum)) in got.pre_activation.iter().zip(sums).enumerate() {
+        let power = power_of_two(-got.exponents[at / outputs / of_image]);
+        let (value, magnitude) = (sum.value * power, sum.magnitude * power);
+        let allowed = tolerance(element, value, magnitude, terms);
+        assert!((stored - value).abs() <= allowed, "{what}: z {at} is {stored} instead of {value}");
+    }
+    let z = |n: usize, y: usize, x: usize, output: usize| {
+        got.pre_activation[((n * operand.height + y) * operand.width + x) * outputs + output]
+    };
+    let (height, width) = pooled(operand, epilogue);
+    for at in 0..got.output.len() {
+        let (output, position) = (at % outputs, at / outputs);
+        let (n, y, x) = (position / (height * width), position / width % height, position % width);
+        match epilogue {
+            VGGX_RECTIFY => {
+                assert_eq!(got.mask[at], z(n, y, x, output) > 0.0, "{what}: mask {at}");
+                assert_eq!(got.output[at], z(n, y, x, output).max(0.0), "{what}: activation {at}");
+            }
+            VGGX_RECTIFY_POOL => {
+                let window = [0, 1, 2, 3].map(|k| z(n, 2 * y + k / 2, 2 * x + k % 2, output));
+                let best = window.iter().fold(0f64, |best, &z| best.max(z));
+                assert_eq!(got.mask[at], best > 0.0, "{what}: mask {at}");
+                assert_eq!(got.output[at], best, "{what}: activation {at}");
+            }
+            _ => assert_eq!(element.round(got.output[at]), z(n, y, x, output), "{what}: response {at}"),
+        }
+    }
+}
+
+/// Asking for z changes nothing else.
+fn check_without_pre_activations(
+    element: Element,
+    operand: &Operand,
+    epilogue: i32,
+    (tile, stages): (Option<Tile>, usize),
+    first: &Forward,
+    what: &str,
+) {
+    let without = forward(gpu(), element, operand, (epilogue, false), tile, stages);
+    let expected = Forward { pre_activation: Vec::new(), ..first.clone() };
+    assert!(without == expected, "{what}: without z, other results");
 }
 
 /// Images, rows, columns.
@@ -434,6 +507,7 @@ fn forward_agrees(element: Element) {
             let what = format!("{element:?} {extents:?} {channels:?} epilogue {epilogue}");
             let first = run_forward(gpu(), element, &operand, epilogue, Some(NARROW), 4);
             check_forward(element, &operand, epilogue, &first, &what);
+            check_without_pre_activations(element, &operand, epilogue, (Some(SQUARE), 3), &first, &what);
             for &tile in Tile::all(element) {
                 for stages in [2, 3, 4] {
                     let again = run_forward(gpu(), element, &operand, epilogue, Some(tile), stages);
@@ -459,6 +533,22 @@ fn forward_f32() {
     forward_agrees(Element::F32);
 }
 
+#[test]
+fn a_positive_z_that_rounds_to_zero_is_stored_as_positive() {
+    let mut operand = Operand::new(Element::F16, 40, (1, 3, 5), (64, 64), 9);
+    for (output, bias) in [(5, 1e-12), (6, -1e-12), (7, 0.0)] {
+        operand.operator[output * 9 * 64..][..9 * 64].fill(0.0);
+        operand.bias[output] = f64::from(bias as f32);
+    }
+    let got = run_forward(gpu(), Element::F16, &operand, VGGX_RECTIFY, Some(NARROW), 4);
+    for position in 0..15 {
+        assert_eq!(got.pre_activation[position * 64 + 5], power_of_two(-24));
+        assert!(got.mask[position * 64 + 5] && !got.mask[position * 64 + 6]);
+        assert_eq!(got.pre_activation[position * 64 + 6], 0.0);
+        assert_eq!(got.pre_activation[position * 64 + 7], 0.0);
+    }
+}
+
 fn image_agrees(element: Element) {
     for (index, extents) in
         [(1, 1, 1), (1, 7, 13), (3, 16, 11), (33, 2, 3), (1, 24, 24)].into_iter().enumerate()
@@ -469,6 +559,7 @@ fn image_agrees(element: Element) {
                 let got = run_forward(gpu(), element, &operand, epilogue, None, 0);
                 let what = format!("{element:?} image {extents:?} to {outputs}, epilogue {epilogue}");
                 check_forward(element, &operand, epilogue, &got, &what);
+                check_without_pre_activations(element, &operand, epilogue, (None, 0), &got, &what);
             }
         }
     }
@@ -499,6 +590,7 @@ fn dense_agrees(element: Element) {
             for &tile in Tile::all(element) {
                 let got = run_forward(gpu(), element, &operand, epilogue, Some(tile), 3);
                 check_forward(element, &operand, epilogue, &got, &what);
+                check_without_pre_activations(element, &operand, epilogue, (Some(tile), 3), &got, &what);
             }
         }
     }

@@ -5,6 +5,7 @@ mod convolution;
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
 mod image;
+mod moments;
 mod output;
 mod pooling;
 mod prepare;

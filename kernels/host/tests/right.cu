@@ -21,8 +21,7 @@ template <class Element> __device__ __forceinline__ void fragments(const TestArr
 VGGX_KERNEL(right_fragments_f16, TestArrays, 32, 1) { fragments<float16>(parameters); }
 VGGX_KERNEL(right_fragments_bf16, TestArrays, 32, 1) { fragments<bfloat16>(parameters); }
 
-// One warp. Input: 32 rows of 8 words; lane l names row 7 * l % 32, of which the second half counts. Output: 4 words a lane.
-VGGX_KERNEL(right_matrices, TestArrays, 32, 1) {
+template <bool Transposed> void matrices(const TestArrays &parameters) {
     SharedMemory memory;
     unsigned *rows = memory.take<unsigned>(32 * 8);
     for (unsigned i = threadIdx.x; i < 32 * 8; i += 32) {
@@ -30,11 +29,20 @@ VGGX_KERNEL(right_matrices, TestArrays, 32, 1) {
     }
     __syncwarp();
     unsigned registers[4];
-    ldmatrix_x4(registers, shared_address(rows) + 7 * threadIdx.x % 32 * 32 + 16);
+    const unsigned address = shared_address(rows) + 7 * threadIdx.x % 32 * 32 + 16;
+    if (Transposed) {
+        ldmatrix_x4_transposed(registers, address);
+    } else {
+        ldmatrix_x4(registers, address);
+    }
     for (unsigned i = 0; i < 4; i++) {
         pointer<unsigned>(parameters.output)[threadIdx.x * 4 + i] = registers[i];
     }
 }
+
+// One warp. Input: 32 rows of 8 words; lane l names row 7 * l % 32, of which the second half counts. Output: 4 words a lane.
+VGGX_KERNEL(right_matrices, TestArrays, 32, 1) { matrices<false>(parameters); }
+VGGX_KERNEL(right_transposed_matrices, TestArrays, 32, 1) { matrices<true>(parameters); }
 
 // 64 threads copy 16 bytes each, in two groups; every third is not valid. Output: what lies there after the first wait
 // (the second group is still under way), then after the second.

@@ -10,6 +10,7 @@ use super::winograd::{self, FREQUENCIES, InputTransform, KernelTransform, Output
 use super::workspace::{Buffer, Workspace};
 use crate::backend::OperatorSource;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Taps of a 3×3 kernel.
 pub const TAPS: usize = 9;
@@ -503,6 +504,24 @@ fn gather(input: ScaledMaps, image: usize, y: isize, x: isize, patch: &mut [f32]
     let scale = input.scales[image];
     if scale != 1.0 {
         patch.iter_mut().for_each(|value| *value *= scale);
+    }
+}
+
+/// Copies a slice of channels of the 3×3 patch around (y, x), `[tap][channel]`, zeros outside the map.
+#[inline]
+pub fn gather_slice(
+    input: ScaledMaps,
+    image: usize,
+    (y, x): (usize, usize),
+    channels: Range<usize>,
+    patch: &mut [f32],
+) {
+    for (tap, out) in patch.chunks_exact_mut(channels.len()).enumerate() {
+        let (y, x) = (y as isize + tap as isize / 3 - 1, x as isize + tap as isize % 3 - 1);
+        match input.position(image, y, x) {
+            Some(values) => out.copy_from_slice(&values[channels.clone()]),
+            None => out.fill(0.0),
+        }
     }
 }
 

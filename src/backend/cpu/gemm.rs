@@ -15,6 +15,25 @@ pub struct Matrix<'a> {
     pub stride: usize,
 }
 
+/// How A lies in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// \[m, k\], row-major.
+    Rows,
+    /// \[k, m\], row-major: A is the transpose of what is stored.
+    Transposed,
+}
+
+impl Order {
+    /// Elements between A's rows and between its columns.
+    fn strides(self, stride: usize) -> (isize, isize) {
+        match self {
+            Order::Rows => (stride as isize, 1),
+            Order::Transposed => (1, stride as isize),
+        }
+    }
+}
+
 /// Whether a product replaces or adds to the destination.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Accumulate {
@@ -67,9 +86,38 @@ pub fn multiply(
             let shape = (rows.min(m - first), k, n);
             let c = &mut c[first * c_stride..];
             // SAFETY: the assertions above hold for every block of rows too; the instructions were detected.
-            unsafe { x86_multiply(instructions, shape, a, b, c, c_stride, accumulate) };
+            unsafe { x86_multiply(instructions, shape, (a, Order::Rows), b, c, c_stride, accumulate) };
             first += rows;
         }
+        return;
+    }
+    // SAFETY: the assertions above.
+    unsafe { portable_multiply((m, k, n), (a, Order::Rows), b, c, c_stride, accumulate) };
+}
+
+/// C \[m, n\] = Aᵀ · B for A \[k, m\] and B \[k, n\], or C += Aᵀ · B; all row-major.
+///
+/// # Panics
+/// As [`multiply`].
+pub fn multiply_transposed(
+    (m, k, n): (usize, usize, usize),
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    c_stride: usize,
+    accumulate: Accumulate,
+) {
+    assert!(fits(a.values.len(), k, m, a.stride), "A is shorter than its shape");
+    assert!(fits(b.values.len(), k, n, b.stride), "B is shorter than its shape");
+    assert!(fits(c.len(), m, n, c_stride), "C is shorter than its shape");
+    if m == 0 || n == 0 {
+        return;
+    }
+    let a = (a, Order::Transposed);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(instructions) = x86_instructions() {
+        // SAFETY: the assertions above; the instructions were detected.
+        unsafe { x86_multiply(instructions, (m, k, n), a, b, c, c_stride, accumulate) };
         return;
     }
     // SAFETY: the assertions above.
@@ -82,12 +130,13 @@ pub fn multiply(
 /// Shapes and strides address elements of their slices only.
 unsafe fn portable_multiply(
     (m, k, n): (usize, usize, usize),
-    a: Matrix,
+    (a, order): (Matrix, Order),
     b: Matrix,
     c: &mut [f32],
     c_stride: usize,
     accumulate: Accumulate,
 ) {
+    let (a_rows, a_columns) = order.strides(a.stride);
     let beta = match accumulate {
         Accumulate::Replace => 0.0,
         Accumulate::Add => 1.0,
@@ -101,8 +150,8 @@ unsafe fn portable_multiply(
             n,
             1.0,
             a.values.as_ptr(),
-            a.stride as isize,
-            1,
+            a_rows,
+            a_columns,
             b.values.as_ptr(),
             b.stride as isize,
             1,
@@ -122,12 +171,13 @@ unsafe fn portable_multiply(
 unsafe fn x86_multiply(
     instructions: private_gemm_x86::InstrSet,
     (m, k, n): (usize, usize, usize),
-    a: Matrix,
+    (a, order): (Matrix, Order),
     b: Matrix,
     c: &mut [f32],
     c_stride: usize,
     accumulate: Accumulate,
 ) {
+    let (a_rows, a_columns) = order.strides(a.stride);
     let alpha = 1f32;
     // SAFETY: the caller promises that every addressed element lies inside its slice and that the instructions exist;
     // `c` is borrowed mutably, so nothing else aliases it.
@@ -150,8 +200,8 @@ unsafe fn x86_multiply(
                 Accumulate::Add => private_gemm_x86::Accum::Add,
             },
             a.values.as_ptr().cast(),
-            a.stride as isize,
-            1,
+            a_rows,
+            a_columns,
             false,
             std::ptr::null(),
             0,
@@ -215,7 +265,17 @@ mod tests {
         accumulate: Accumulate,
     ) {
         // SAFETY: the tests' slices fit their shapes, and AVX2 was detected.
-        unsafe { x86_multiply(private_gemm_x86::InstrSet::Avx256, shape, a, b, c, c_stride, accumulate) };
+        unsafe {
+            x86_multiply(
+                private_gemm_x86::InstrSet::Avx256,
+                shape,
+                (a, Order::Rows),
+                b,
+                c,
+                c_stride,
+                accumulate,
+            );
+        }
     }
 
     fn portable(
@@ -227,7 +287,7 @@ mod tests {
         accumulate: Accumulate,
     ) {
         // SAFETY: the tests' slices fit their shapes.
-        unsafe { portable_multiply(shape, a, b, c, c_stride, accumulate) };
+        unsafe { portable_multiply(shape, (a, Order::Rows), b, c, c_stride, accumulate) };
     }
 
     fn products() -> Vec<(&'static str, Product)> {
@@ -273,6 +333,23 @@ mod tests {
             }
             for j in n..c_stride {
                 assert_eq!(c[i * c_stride + j], before[i * c_stride + j], "{name} wrote between rows");
+            }
+        }
+    }
+
+    #[test]
+    fn a_transposed_operand_gives_the_product_of_the_transpose() {
+        for (m, k, n) in [(1, 1, 1), (7, 13, 5), (192, 500, 576), (33, 97, 27), (30, 1030, 3)] {
+            let (a, b) = (values(m * k, 6), values(k * n, 7));
+            let stored: Vec<f32> = (0..k * m).map(|at| a[at % m * k + at / m]).collect();
+            let (mut got, mut expected) = (values(m * n, 8), values(m * n, 8));
+            let view = |values, stride| Matrix { values, stride };
+            multiply_transposed((m, k, n), view(&stored, m), view(&b, n), &mut got, n, Accumulate::Add);
+            multiply((m, k, n), view(&a, k), view(&b, n), &mut expected, n, Accumulate::Add);
+            for (got, expected) in got.iter().zip(&expected) {
+                // Two sequential float32 sums of k products of magnitude below 1, each within (k + 2)·2⁻²⁴·k.
+                let bound = 2.0 * (k + 2) as f32 * k as f32 * 2f32.powi(-24);
+                assert!((got - expected).abs() <= bound, "{m}×{k}×{n}: {got} against {expected}");
             }
         }
     }

@@ -10,7 +10,6 @@ mod epilogue;
 mod gemm;
 mod laps;
 mod learn;
-mod memory;
 mod pooling;
 mod profile;
 mod repeats;
@@ -21,6 +20,7 @@ mod winograd;
 mod workspace;
 
 use super::chain::Chain;
+use super::memory;
 use super::profile::{Part, Profiler};
 use super::{Backend, BackendError, Batch, Learner, Moments, OperatorSource, Pass, PassId, Pixels, Trace};
 use crate::network::{Extent, Network};
@@ -28,6 +28,7 @@ use convolution::{ConvolutionOperator, Direction, ScaledMaps, convolve};
 use dense::DenseShape;
 use epilogue::Forward;
 use laps::Laps;
+use learn::CpuLearner;
 use simd::is_finite;
 use std::sync::Arc;
 use tiles::{Maps, largest_per_image, tile_rows};
@@ -147,15 +148,20 @@ impl Cpu {
 
     /// Refuses a batch that the machine cannot hold: an allocation that fails would end the process.
     fn check_memory(&self, batch: &Batch) -> Result<(), BackendError> {
+        // The input and the output of the largest layer, and as much again for transforms and smaller buffers.
+        self.check_memory_for(batch, 4)
+    }
+
+    /// Refuses a batch for which there is no room for so many maps as large as the largest layer's.
+    fn check_memory_for(&self, batch: &Batch, maps: u64) -> Result<(), BackendError> {
         let extents = self.network.extents(batch.height, batch.width)?;
         let values = |extent: &Extent| {
             [extent.height, extent.width, extent.channels]
                 .iter()
                 .fold(1u64, |product, &side| product.saturating_mul(side as u64))
         };
-        // The input and the output of the largest layer, and as much again for transforms and smaller buffers.
         let largest = extents.iter().map(values).max().unwrap_or(0).saturating_mul(batch.images as u64);
-        let needed = largest.saturating_mul(4 * size_of::<f32>() as u64);
+        let needed = largest.saturating_mul(maps * size_of::<f32>() as u64);
         // What earlier batches left in the workspace serves this one.
         let own = self.workspace.free_bytes() as u64;
         match memory::available() {
@@ -227,8 +233,8 @@ impl Backend for Cpu {
         PREFERRED_BATCH
     }
 
-    fn learn<'a>(&'a self, _moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {
-        Err(BackendError::Unsupported { device: "CPU", reason: "moments are not there yet".to_owned() })
+    fn learn<'a>(&'a self, moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {
+        Ok(Box::new(CpuLearner::new(self, moments)))
     }
 
     fn profiler(&self) -> Option<&dyn Profiler> {

@@ -69,6 +69,39 @@ fn output_1d<S: Simd>(simd: S, m: [S::f32s; 6]) -> [S::f32s; 4] {
     ]
 }
 
+/// A y: the values' polynomial at the points; the transpose of [`output_1d`].
+#[inline(always)]
+fn response_1d<S: Simd>(simd: S, y: [S::f32s; 4]) -> [S::f32s; 6] {
+    let c = |value| simd.splat_f32s(value);
+    let fma = |a, b, d| simd.mul_add_e_f32s(a, b, d);
+    let even_small = fma(c(0.5), y[2], y[0]);
+    let odd_small = fma(c(0.5), y[3], y[1]);
+    let even_large = fma(c(2.0), y[2], y[0]);
+    let odd_large = fma(c(2.0), y[3], y[1]);
+    [
+        y[0],
+        fma(c(SMALL), odd_small, even_small),
+        fma(c(-SMALL), odd_small, even_small),
+        fma(c(LARGE), odd_large, even_large),
+        fma(c(-LARGE), odd_large, even_large),
+        y[3],
+    ]
+}
+
+/// Gᵀm: the transpose of [`kernel_1d`].
+#[inline(always)]
+fn tap_1d<S: Simd>(simd: S, m: [S::f32s; 6]) -> [S::f32s; 3] {
+    let c = |value| simd.splat_f32s(value);
+    let fma = |a, b, d| simd.mul_add_e_f32s(a, b, d);
+    let (sum_small, difference_small) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
+    let (sum_large, difference_large) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
+    [
+        fma(c(-2.0 / 3.0), sum_small, fma(c(1.0 / 6.0), sum_large, m[0])),
+        fma(c(-2.0 / 3.0 * SMALL), difference_small, simd.mul_f32s(c(LARGE / 6.0), difference_large)),
+        fma(c(1.0 / 3.0), simd.sub_f32s(sum_large, sum_small), m[5]),
+    ]
+}
+
 /// Transforms one 6×6 patch: `patch[6·y + x]` is the channel vector at (y, x), scaled by `scale`; frequency f of channel
 /// c goes to `transformed[f * frequency_stride + c]`.
 pub struct InputTransform<'a> {
@@ -180,6 +213,73 @@ impl WithSimd for OutputTransform<'_> {
             for (v, row) in transposed(columns).into_iter().enumerate() {
                 for (u, value) in output_1d(simd, row).into_iter().enumerate() {
                     let at = (4 * v + u) * self.channels + first;
+                    store(simd, &mut self.sums[at..at + count], value);
+                }
+            }
+            first += count;
+        }
+    }
+}
+
+/// Transforms the responses of one tile for a sum of products with patches, which is the transpose of the convolution:
+/// Σ over positions of patch · response = Gᵀ[(Bᵀ d B) ⊙ (A y Aᵀ)]G. Position p of the 4×4 tile is
+/// `responses[p * channels + c]`; frequency f of channel c goes to `transformed[f * frequency_stride + c]`.
+pub struct ResponseTransform<'a> {
+    pub responses: &'a [f32],
+    pub channels: usize,
+    pub transformed: &'a mut [f32],
+    pub frequency_stride: usize,
+}
+
+impl WithSimd for ResponseTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut first = 0;
+        while first < self.channels {
+            let count = S::F32_LANES.min(self.channels - first);
+            let response = |y: usize, x: usize| {
+                let at = (4 * y + x) * self.channels + first;
+                load(simd, &self.responses[at..at + count])
+            };
+            let columns: [_; 4] =
+                std::array::from_fn(|x| response_1d(simd, std::array::from_fn(|y| response(y, x))));
+            for (v, row) in transposed(columns).into_iter().enumerate() {
+                for (u, value) in response_1d(simd, row).into_iter().enumerate() {
+                    let at = (6 * v + u) * self.frequency_stride + first;
+                    store(simd, &mut self.transformed[at..at + count], value);
+                }
+            }
+            first += count;
+        }
+    }
+}
+
+/// Transforms sums of products with patches back (see [`ResponseTransform`]): frequency f of channel c is
+/// `products[f * frequency_stride + c]`; tap t = 3·y + x goes to `sums[t * channels + c]`.
+pub struct TapTransform<'a> {
+    pub products: &'a [f32],
+    pub frequency_stride: usize,
+    pub channels: usize,
+    pub sums: &'a mut [f32],
+}
+
+impl WithSimd for TapTransform<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut first = 0;
+        while first < self.channels {
+            let count = S::F32_LANES.min(self.channels - first);
+            let product = |y: usize, x: usize| {
+                let at = (6 * y + x) * self.frequency_stride + first;
+                load(simd, &self.products[at..at + count])
+            };
+            let columns: [_; 6] =
+                std::array::from_fn(|x| tap_1d(simd, std::array::from_fn(|y| product(y, x))));
+            for (v, row) in transposed(columns).into_iter().enumerate() {
+                for (u, value) in tap_1d(simd, row).into_iter().enumerate() {
+                    let at = (3 * v + u) * self.channels + first;
                     store(simd, &mut self.sums[at..at + count], value);
                 }
             }

@@ -195,6 +195,7 @@ fn convolution(
         output_scale: steps.scale(plan.forward_scales, Plan::stage_scale(index)),
         mask: at.of(stage.mask),
         argmax: stage.argmax.map_or(0, |argmax| at.of(argmax)),
+        pre_activation: 0,
     };
     let kernel = if index == 0 {
         steps.kernel("convolution_image")
@@ -264,6 +265,7 @@ fn dense_layers(
             output_scale,
             mask: layer.mask.map_or(0, |mask| at.of(mask)),
             argmax: 0,
+            pre_activation: 0,
         };
         let kernel = format!("convolution_forward_{}", layer.forward.suffix(plan.precision));
         let shape = format!("{name}, {images} images, {} inputs, {} outputs", layer.inputs, layer.outputs);

@@ -15,6 +15,7 @@ pub const VGGX_GATE_SIGN: i32 = 2;
 pub const VGGX_BELOW_NOTHING: i32 = 0;
 pub const VGGX_BELOW_RECTIFIER: i32 = 1;
 pub const VGGX_BELOW_POOL: i32 = 2;
+pub const VGGX_CHUNK_POSITIONS: i32 = 4096;
 pub const VGGX_F32: i32 = 0;
 pub const VGGX_F16: i32 = 1;
 pub const VGGX_BF16: i32 = 2;
@@ -89,10 +90,11 @@ pub struct VggxConvolutionForward {
     pub output_scale: VggxScale,
     pub mask: vggx_address,
     pub argmax: vggx_address,
+    pub pre_activation: vggx_address,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of VggxConvolutionForward"][::std::mem::size_of::<VggxConvolutionForward>() - 128usize];
+    ["Size of VggxConvolutionForward"][::std::mem::size_of::<VggxConvolutionForward>() - 136usize];
     ["Alignment of VggxConvolutionForward"][::std::mem::align_of::<VggxConvolutionForward>() - 8usize];
     ["Offset of field: VggxConvolutionForward::operand"]
         [::std::mem::offset_of!(VggxConvolutionForward, operand) - 0usize];
@@ -110,6 +112,8 @@ const _: () = {
         [::std::mem::offset_of!(VggxConvolutionForward, mask) - 112usize];
     ["Offset of field: VggxConvolutionForward::argmax"]
         [::std::mem::offset_of!(VggxConvolutionForward, argmax) - 120usize];
+    ["Offset of field: VggxConvolutionForward::pre_activation"]
+        [::std::mem::offset_of!(VggxConvolutionForward, pre_activation) - 128usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
@@ -237,6 +241,150 @@ const _: () = {
     ["Offset of field: VggxInterleave::images"][::std::mem::offset_of!(VggxInterleave, images) - 16usize];
     ["Offset of field: VggxInterleave::positions"]
         [::std::mem::offset_of!(VggxInterleave, positions) - 20usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxMomentMaps {
+    pub input: vggx_address,
+    pub input_exponent: vggx_address,
+    pub pre_activation: vggx_address,
+    pub pre_activation_exponent: vggx_address,
+    pub counted: vggx_address,
+    pub factors: vggx_address,
+    pub common: vggx_address,
+    pub images: i32,
+    pub height: i32,
+    pub width: i32,
+    pub channels: i32,
+    pub outputs: i32,
+    pub taps: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxMomentMaps"][::std::mem::size_of::<VggxMomentMaps>() - 80usize];
+    ["Alignment of VggxMomentMaps"][::std::mem::align_of::<VggxMomentMaps>() - 8usize];
+    ["Offset of field: VggxMomentMaps::input"][::std::mem::offset_of!(VggxMomentMaps, input) - 0usize];
+    ["Offset of field: VggxMomentMaps::input_exponent"]
+        [::std::mem::offset_of!(VggxMomentMaps, input_exponent) - 8usize];
+    ["Offset of field: VggxMomentMaps::pre_activation"]
+        [::std::mem::offset_of!(VggxMomentMaps, pre_activation) - 16usize];
+    ["Offset of field: VggxMomentMaps::pre_activation_exponent"]
+        [::std::mem::offset_of!(VggxMomentMaps, pre_activation_exponent) - 24usize];
+    ["Offset of field: VggxMomentMaps::counted"][::std::mem::offset_of!(VggxMomentMaps, counted) - 32usize];
+    ["Offset of field: VggxMomentMaps::factors"][::std::mem::offset_of!(VggxMomentMaps, factors) - 40usize];
+    ["Offset of field: VggxMomentMaps::common"][::std::mem::offset_of!(VggxMomentMaps, common) - 48usize];
+    ["Offset of field: VggxMomentMaps::images"][::std::mem::offset_of!(VggxMomentMaps, images) - 56usize];
+    ["Offset of field: VggxMomentMaps::height"][::std::mem::offset_of!(VggxMomentMaps, height) - 60usize];
+    ["Offset of field: VggxMomentMaps::width"][::std::mem::offset_of!(VggxMomentMaps, width) - 64usize];
+    ["Offset of field: VggxMomentMaps::channels"][::std::mem::offset_of!(VggxMomentMaps, channels) - 68usize];
+    ["Offset of field: VggxMomentMaps::outputs"][::std::mem::offset_of!(VggxMomentMaps, outputs) - 72usize];
+    ["Offset of field: VggxMomentMaps::taps"][::std::mem::offset_of!(VggxMomentMaps, taps) - 76usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxMomentInputs {
+    pub maps: VggxMomentMaps,
+    pub partials: vggx_address,
+    pub batch_sums: vggx_address,
+    pub sums: vggx_address,
+    pub slice_positions: i32,
+    pub slices: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxMomentInputs"][::std::mem::size_of::<VggxMomentInputs>() - 112usize];
+    ["Alignment of VggxMomentInputs"][::std::mem::align_of::<VggxMomentInputs>() - 8usize];
+    ["Offset of field: VggxMomentInputs::maps"][::std::mem::offset_of!(VggxMomentInputs, maps) - 0usize];
+    ["Offset of field: VggxMomentInputs::partials"]
+        [::std::mem::offset_of!(VggxMomentInputs, partials) - 80usize];
+    ["Offset of field: VggxMomentInputs::batch_sums"]
+        [::std::mem::offset_of!(VggxMomentInputs, batch_sums) - 88usize];
+    ["Offset of field: VggxMomentInputs::sums"][::std::mem::offset_of!(VggxMomentInputs, sums) - 96usize];
+    ["Offset of field: VggxMomentInputs::slice_positions"]
+        [::std::mem::offset_of!(VggxMomentInputs, slice_positions) - 104usize];
+    ["Offset of field: VggxMomentInputs::slices"]
+        [::std::mem::offset_of!(VggxMomentInputs, slices) - 108usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxMomentResponses {
+    pub maps: VggxMomentMaps,
+    pub bias: vggx_address,
+    pub partials: vggx_address,
+    pub pilots: vggx_address,
+    pub counts: vggx_address,
+    pub positive_count: vggx_address,
+    pub positive_y: vggx_address,
+    pub positive_yy: vggx_address,
+    pub negative_y: vggx_address,
+    pub negative_yy: vggx_address,
+    pub slice_positions: i32,
+    pub slices: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxMomentResponses"][::std::mem::size_of::<VggxMomentResponses>() - 160usize];
+    ["Alignment of VggxMomentResponses"][::std::mem::align_of::<VggxMomentResponses>() - 8usize];
+    ["Offset of field: VggxMomentResponses::maps"]
+        [::std::mem::offset_of!(VggxMomentResponses, maps) - 0usize];
+    ["Offset of field: VggxMomentResponses::bias"]
+        [::std::mem::offset_of!(VggxMomentResponses, bias) - 80usize];
+    ["Offset of field: VggxMomentResponses::partials"]
+        [::std::mem::offset_of!(VggxMomentResponses, partials) - 88usize];
+    ["Offset of field: VggxMomentResponses::pilots"]
+        [::std::mem::offset_of!(VggxMomentResponses, pilots) - 96usize];
+    ["Offset of field: VggxMomentResponses::counts"]
+        [::std::mem::offset_of!(VggxMomentResponses, counts) - 104usize];
+    ["Offset of field: VggxMomentResponses::positive_count"]
+        [::std::mem::offset_of!(VggxMomentResponses, positive_count) - 112usize];
+    ["Offset of field: VggxMomentResponses::positive_y"]
+        [::std::mem::offset_of!(VggxMomentResponses, positive_y) - 120usize];
+    ["Offset of field: VggxMomentResponses::positive_yy"]
+        [::std::mem::offset_of!(VggxMomentResponses, positive_yy) - 128usize];
+    ["Offset of field: VggxMomentResponses::negative_y"]
+        [::std::mem::offset_of!(VggxMomentResponses, negative_y) - 136usize];
+    ["Offset of field: VggxMomentResponses::negative_yy"]
+        [::std::mem::offset_of!(VggxMomentResponses, negative_yy) - 144usize];
+    ["Offset of field: VggxMomentResponses::slice_positions"]
+        [::std::mem::offset_of!(VggxMomentResponses, slice_positions) - 152usize];
+    ["Offset of field: VggxMomentResponses::slices"]
+        [::std::mem::offset_of!(VggxMomentResponses, slices) - 156usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxMoments {
+    pub maps: VggxMomentMaps,
+    pub bias: vggx_address,
+    pub pilots: vggx_address,
+    pub input_sums: vggx_address,
+    pub partials: vggx_address,
+    pub positive_x: vggx_address,
+    pub positive_xy: vggx_address,
+    pub negative_xy: vggx_address,
+    pub chunk_positions: i32,
+    pub chunks: i32,
+    pub stages: i32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxMoments"][::std::mem::size_of::<VggxMoments>() - 152usize];
+    ["Alignment of VggxMoments"][::std::mem::align_of::<VggxMoments>() - 8usize];
+    ["Offset of field: VggxMoments::maps"][::std::mem::offset_of!(VggxMoments, maps) - 0usize];
+    ["Offset of field: VggxMoments::bias"][::std::mem::offset_of!(VggxMoments, bias) - 80usize];
+    ["Offset of field: VggxMoments::pilots"][::std::mem::offset_of!(VggxMoments, pilots) - 88usize];
+    ["Offset of field: VggxMoments::input_sums"][::std::mem::offset_of!(VggxMoments, input_sums) - 96usize];
+    ["Offset of field: VggxMoments::partials"][::std::mem::offset_of!(VggxMoments, partials) - 104usize];
+    ["Offset of field: VggxMoments::positive_x"][::std::mem::offset_of!(VggxMoments, positive_x) - 112usize];
+    ["Offset of field: VggxMoments::positive_xy"]
+        [::std::mem::offset_of!(VggxMoments, positive_xy) - 120usize];
+    ["Offset of field: VggxMoments::negative_xy"]
+        [::std::mem::offset_of!(VggxMoments, negative_xy) - 128usize];
+    ["Offset of field: VggxMoments::chunk_positions"]
+        [::std::mem::offset_of!(VggxMoments, chunk_positions) - 136usize];
+    ["Offset of field: VggxMoments::chunks"][::std::mem::offset_of!(VggxMoments, chunks) - 140usize];
+    ["Offset of field: VggxMoments::stages"][::std::mem::offset_of!(VggxMoments, stages) - 144usize];
+    ["Offset of field: VggxMoments::reserved"][::std::mem::offset_of!(VggxMoments, reserved) - 148usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]

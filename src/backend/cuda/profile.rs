@@ -397,6 +397,7 @@ impl Product {
             output_scale: scale(3),
             mask: 0,
             argmax: 0,
+            pre_activation: 0,
         };
         let mut memory = vec![input, operator, output];
         memory.extend(lists);

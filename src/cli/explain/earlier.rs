@@ -1,8 +1,8 @@
 //! What earlier runs left of an input.
 
 use super::Options;
-use super::inputs::input_name;
 use crate::cli::exit::Failure;
+use crate::cli::images::input_name;
 use crate::explain::Target;
 use crate::images::InputImage;
 use crate::output::resume::Resume;

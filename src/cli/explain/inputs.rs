@@ -2,8 +2,9 @@
 
 use super::Options;
 use crate::cli::exit::Failure;
+use crate::cli::images::{ImageOptions, input_name};
 use crate::images::InputImage;
-use crate::images::find::{find, output_collisions};
+use crate::images::find::output_collisions;
 use crate::output::path_text;
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -11,24 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// The images to explain.
 pub fn inputs(options: &Options) -> Result<Vec<InputImage>, Failure> {
-    let samples = [OsString::from("samples")];
-    let given: &[OsString] = if !options.inputs.is_empty() {
-        &options.inputs
-    } else if Path::new(&samples[0]).is_dir() {
-        &samples
-    } else {
-        let message = "no input: name images, directories or lists (there is no samples/ here)";
-        return Err(Failure::Run(message.to_owned()));
-    };
-    let mut images = find(given)?.images;
-    leave_outputs_out(&mut images, given, &options.output)?;
-    if images.is_empty() {
-        let given: Vec<String> = given.iter().map(|input| path_text(Path::new(input))).collect();
-        return Err(Failure::Run(format!(
-            "no images found in {}; name image files, or directories or lists with some",
-            given.join(", ")
-        )));
-    }
+    let given = options.images.given()?;
+    let images = ImageOptions::find(&given, |images| leave_outputs_out(images, &given, &options.output))?;
     output_collisions(&images)?;
     row_collisions(&images)?;
     Ok(images)
@@ -69,9 +54,4 @@ fn leave_outputs_out(images: &mut Vec<InputImage>, given: &[OsString], output: &
         }
     }
     Ok(())
-}
-
-/// What the manifest calls an input: its path, without a leading `./`, so that both ways of writing it are one input.
-pub fn input_name(input: &InputImage) -> String {
-    path_text(input.path.strip_prefix(".").unwrap_or(&input.path))
 }

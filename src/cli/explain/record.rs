@@ -25,8 +25,8 @@ pub fn identity(
     insert("weights", json!(fingerprints.weights));
     // A label by its place: another file of labels may give it another one.
     insert("target", json!(target.map_or_else(|| options.target.to_string(), |target| target.to_string())));
-    insert("resize", json!(options.resize));
-    insert("crop", json!(options.crop));
+    insert("resize", json!(options.images.resize));
+    insert("crop", json!(options.images.crop));
     insert("precision", json!(precision));
     if let Some(patterns) = &fingerprints.patterns {
         insert("patterns", json!(patterns));
@@ -57,7 +57,7 @@ pub fn recorded_options(
 ) -> Identity {
     let mut recorded = preprocessing(weights);
     let mut insert = |name: &str, value| recorded.insert(name.to_owned(), value);
-    let inputs: Vec<String> = options.inputs.iter().map(|input| path_text(Path::new(input))).collect();
+    let inputs: Vec<String> = options.images.inputs.iter().map(|input| path_text(Path::new(input))).collect();
     insert("inputs", json!(inputs));
     insert("method", json!(methods.iter().map(Method::to_string).collect::<Vec<_>>()));
     insert("weights", json!(path_text(weights.file().path())));
@@ -67,12 +67,12 @@ pub fn recorded_options(
     insert("output", json!(path_text(&options.output)));
     insert("format", json!(options.format));
     insert("gamma", json!(options.gamma));
-    insert("resize", json!(options.resize));
-    insert("crop", json!(options.crop));
-    insert("max-pixels", json!(options.max_pixels));
+    insert("resize", json!(options.images.resize));
+    insert("crop", json!(options.images.crop));
+    insert("max-pixels", json!(options.images.max_pixels));
     insert("device", json!(device));
     insert("precision", json!(precision));
-    insert("threads", json!(options.network.threads));
+    insert("threads", json!(options.network.device.threads));
     insert("batch", json!(options.batch));
     insert("seed", json!(options.seed));
     insert("overwrite", json!(options.overwrite));

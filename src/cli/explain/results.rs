@@ -1,8 +1,8 @@
 //! What comes of the inputs: written into the output folder, noted in the manifest, told.
 
 use super::Options;
-use super::inputs::input_name;
 use crate::cli::exit::{Failure, print};
+use crate::cli::images::input_name;
 use crate::cli::progress::Progress;
 use crate::explain::{ExplainError, Explained, Kind, Target};
 use crate::images::{InputImage, Rgb8};

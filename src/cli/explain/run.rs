@@ -2,16 +2,17 @@
 
 use super::Options;
 use super::earlier::Earlier;
-use super::inputs::{input_name, inputs};
+use super::inputs::inputs;
 use super::record::{identity, recorded_options};
 use super::results::Results;
+use crate::backend::BackendError;
 use crate::backend::cuda::device::DeviceError;
-use crate::backend::{Backend, BackendError};
 use crate::cli::device::Opened;
 use crate::cli::exit::{Failure, Outcome};
+use crate::cli::images::input_name;
 use crate::cli::network::read_labels;
 use crate::explain::{ExplainError, Explained, Explainer, Input, Method, Target};
-use crate::images::{InputImage, LoadOptions, resize};
+use crate::images::{InputImage, resize};
 use crate::output::resume::Resume;
 use crate::output::run_record::{Counts, Fingerprints, RunRecord, Times};
 use crate::output::{Format, Writer, parse_formats, path_text};
@@ -24,13 +25,13 @@ use std::time::{Instant, SystemTime};
 /// Explains all inputs of the command line.
 pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let (started, clock) = (SystemTime::now(), Instant::now());
-    resize::validate(options.resize, options.crop).map_err(Failure::usage)?;
+    resize::validate(options.images.resize, options.images.crop).map_err(Failure::usage)?;
     let formats = parse_formats(&options.format).map_err(Failure::usage)?;
     let methods = distinct(&options.methods);
-    limit_threads(options)?;
+    options.network.device.limit_threads()?;
     let images = inputs(options)?;
     let writer = Writer::create(&options.output, &formats, options.gamma)?;
-    let weights = options.network.open_weights()?;
+    let weights = options.network.weights.open()?;
     let patterns = if methods.iter().any(|method| method.needs_patterns()) {
         options.network.open_patterns(&weights)?
     } else {
@@ -42,7 +43,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     };
     let target = fixed_target(&options.target, &weights, labels.as_deref())?;
     let Opened { backend, device, precision, notice } =
-        options.network.open_device(&weights, options.batch.map(usize::from))?;
+        options.network.device.open(&weights, options.batch.map(usize::from))?;
     let explainer =
         Explainer::new(backend, &weights, patterns.as_ref(), &methods, labels.clone(), options.seed)?;
     // Arrays hold all channels, pictures only their sum.
@@ -101,17 +102,6 @@ fn distinct(methods: &[Method]) -> Vec<Method> {
     distinct
 }
 
-/// Pictures are encoded on the global pool; the network has one of its own.
-fn limit_threads(options: &Options) -> Result<(), Failure> {
-    let threads = options.network.threads();
-    if threads == 0 {
-        return Ok(());
-    }
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| {
-        Failure::Run(format!("--threads {threads}: cannot start them ({error}); ask for fewer"))
-    })
-}
-
 /// The output that a target means for all images, if it is the same for all. Refuses targets that no image can have,
 /// before any work.
 fn fixed_target(
@@ -144,14 +134,11 @@ fn explain_all(
         }
     }
     let options = earlier.options;
-    let load = LoadOptions { resize: options.resize, crop: options.crop, max_pixels: options.max_pixels };
-    let threads = match options.network.threads() {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
+    let threads = options.network.device.thread_count();
     let backend = explainer.backend();
     let concurrent = backend.concurrent_batches();
-    let batches = batches(todo, load, threads, batch_size(options, backend), concurrent + 1);
+    let size = options.images.batch_size(options.batch, backend.preferred_batch());
+    let batches = batches(todo, options.images.load(), threads, size, concurrent + 1);
     // What the device said on all threads.
     let failures = Mutex::new(Vec::new());
     let explain = |batch: ImageBatch| {
@@ -180,13 +167,6 @@ enum Stop {
     Batch(ExplainError),
     /// Something could not be written or told.
     Results(Failure),
-}
-
-/// The batch that was asked for, or the backend's choice, smaller for larger crops.
-fn batch_size(options: &Options, backend: &dyn Backend) -> usize {
-    let preferred = backend.preferred_batch();
-    let larger = u64::from(options.crop).pow(2).div_ceil(u64::from(resize::DEFAULT_CROP).pow(2)) as usize;
-    options.batch.map_or((preferred / larger).max(1), usize::from)
 }
 
 /// Explains the images of a batch that were loaded.
