@@ -4,7 +4,8 @@
 use super::device::{Device, DeviceError, Graph, Kernel, LaunchSize, PinnedMemory, Stream};
 use super::params::{
     VggxAveragePool, VggxChannelSums, VggxConvolutionBackward, VggxConvolutionForward, VggxInterleave,
-    VggxNormalise, VggxOutput, VggxSignalImage, VggxStart, VggxUnpool,
+    VggxNormalise, VggxOutput, VggxSecondDense, VggxSecondPass, VggxSecondRegions, VggxSignalImage,
+    VggxStart, VggxUnpool,
 };
 
 /// Memory of the host that passes copy from and to. Their addresses are in the captured graphs.
@@ -70,6 +71,9 @@ parameters! {
     Start(VggxStart),
     SignalImage(VggxSignalImage),
     Output(VggxOutput),
+    SecondRegions(VggxSecondRegions),
+    SecondPass(VggxSecondPass),
+    SecondDense(VggxSecondDense),
 }
 
 /// Steps with their kernels.

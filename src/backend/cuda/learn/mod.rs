@@ -1,1 +1,3 @@
 //! Moments on a CUDA device.
+
+mod second;

@@ -1,0 +1,508 @@
+//! Σxxᵀ of a layer: the launches that add a batch's, and the sums as the device lays them out. What the kernels do stands in
+//! `kernels/params.h`.
+
+use crate::backend::cuda::device::LaunchSize;
+use crate::backend::cuda::options::Precision;
+use crate::backend::cuda::params::{
+    VGGX_SECOND_CHUNK, VGGX_SECOND_KINDS, VGGX_SECOND_PLANES, VggxSecondDense, VggxSecondMaps,
+    VggxSecondPass, VggxSecondRegions, VggxSecondView,
+};
+use crate::backend::cuda::plan::padded;
+use crate::backend::cuda::program::Step;
+use crate::backend::cuda::tiles::Limits;
+use crate::backend::{LAGS, Lags, SecondMoments};
+
+/// Positions, or a dense layer's images, that are summed in float32.
+const CHUNK: usize = VGGX_SECOND_CHUNK as usize;
+const PLANES: usize = VGGX_SECOND_PLANES as usize;
+const KINDS: usize = VGGX_SECOND_KINDS as usize;
+/// Images that a block of `second_borders` sums.
+const SLICE_IMAGES: usize = 4;
+/// Bytes of lines and partial sums that a pass over some of the images may take. Fixed, so that sums depend on the batch alone.
+const PASS_BYTES: usize = 256 << 20;
+/// The farthest that two taps are apart.
+const FARTHEST: usize = 2;
+
+/// A layer's input in a batch.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::cuda) struct SecondShape {
+    pub precision: Precision,
+    pub images: usize,
+    /// Of the map; 1 of a dense layer.
+    pub height: usize,
+    /// Of the map; 1 of a dense layer.
+    pub width: usize,
+    /// In the file.
+    pub inputs: usize,
+    pub kind: InputKind,
+}
+
+/// How the device lays a layer's input out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backend::cuda) enum InputKind {
+    /// The image's three channels.
+    Image,
+    /// A map, channels padded.
+    Map,
+    /// A vector that was flattened from so many positions, channel by channel in the file, position by position on the
+    /// device.
+    Vector { flatten: usize },
+}
+
+/// Where a batch's input is (`VggxSecondMaps` says what each is), and where the sums are added.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::cuda) struct SecondAddresses {
+    pub input: u64,
+    pub factors: u64,
+    pub common: u64,
+    pub sums: u64,
+    /// Buffers of [`SecondShape::scratch`] bytes; any contents.
+    pub scratch: [u64; 5],
+    /// [`SecondShape::accumulators`] float64.
+    pub accumulators: u64,
+}
+
+/// The tile of a product.
+#[derive(Clone, Copy)]
+struct Tile {
+    rows: usize,
+    columns: usize,
+    /// Blocks that the registers of a multiprocessor hold.
+    resident: usize,
+}
+
+impl Tile {
+    /// Stages that hide the latency of memory, as far as shared memory holds them.
+    fn stages(self, limits: Limits) -> usize {
+        let most = |blocks: usize| ((limits.shared_memory + 1024) / blocks - 1024) / self.stage_bytes();
+        let beside_others = most(self.resident);
+        let stages = if beside_others >= 3 { beside_others } else { most(1) };
+        stages.clamp(2, 6)
+    }
+
+    fn stage_bytes(self) -> usize {
+        (self.rows + self.columns) * 64
+    }
+
+    fn size(self, blocks: [usize; 2], stages: usize) -> LaunchSize {
+        LaunchSize {
+            grid: [blocks[0] as u32, blocks[1] as u32, 1],
+            threads: (self.rows * self.columns / 128) as u32,
+            shared: (stages * self.stage_bytes()) as u32,
+        }
+    }
+}
+
+const NARROW: Tile = Tile { rows: 64, columns: 256, resident: 2 };
+const SQUARE: Tile = Tile { rows: 128, columns: 128, resident: 2 };
+const WIDE: Tile = Tile { rows: 128, columns: 256, resident: 1 };
+
+/// Lines of some images.
+struct Lines {
+    views: Vec<VggxSecondView>,
+    positions: usize,
+    /// Elements of the partial sums.
+    partials: usize,
+    /// Of `second_products`.
+    blocks: usize,
+}
+
+impl SecondShape {
+    /// Channels of the input on the device.
+    fn channels(&self) -> usize {
+        match self.kind {
+            InputKind::Image => 3,
+            InputKind::Map => padded(self.inputs),
+            InputKind::Vector { flatten } => padded(self.inputs / flatten) * flatten,
+        }
+    }
+
+    fn line_channels(&self) -> usize {
+        if self.kind == InputKind::Image { 64 } else { self.channels() }
+    }
+
+    fn is_dense(&self) -> bool {
+        matches!(self.kind, InputKind::Vector { .. })
+    }
+
+    fn planes(&self) -> usize {
+        if self.is_dense() { 1 } else { PLANES }
+    }
+
+    fn slices(&self) -> usize {
+        self.images.div_ceil(SLICE_IMAGES)
+    }
+
+    fn tile(&self) -> Tile {
+        match self.precision {
+            _ if self.is_dense() => SQUARE,
+            _ if self.line_channels() == 64 => NARROW,
+            Precision::F32 => SQUARE,
+            Precision::F16 | Precision::Bf16 => WIDE,
+        }
+    }
+
+    /// Float64 that the layer's sums take on the device.
+    pub fn accumulators(&self) -> usize {
+        let channels = self.channels();
+        if self.is_dense() { channels * (channels + 1) / 2 } else { PLANES * channels * channels }
+    }
+
+    /// Bytes of the buffers that adding a batch needs.
+    pub fn scratch(&self) -> [usize; 5] {
+        let channels = self.channels();
+        let lines = self.lines(self.images_of_pass());
+        [
+            self.slices() * KINDS * channels * size_of::<f64>(),
+            channels * size_of::<f32>(),
+            self.planes() * 2 * channels * size_of::<f64>(),
+            self.line_bytes(&lines),
+            // A dense layer has none; nothing is written there.
+            (lines.partials * size_of::<f32>()).max(1),
+        ]
+    }
+
+    fn line_bytes(&self, lines: &Lines) -> usize {
+        lines.positions * self.line_channels() * self.precision.bytes()
+    }
+
+    /// Images that a pass works on: as many as memory is meant to hold.
+    fn images_of_pass(&self) -> usize {
+        if self.is_dense() {
+            return self.images.min(CHUNK);
+        }
+        let mut passes = 1;
+        loop {
+            let images = self.images.div_ceil(passes);
+            let lines = self.lines(images);
+            if images <= 1 || self.line_bytes(&lines) + lines.partials * size_of::<f32>() <= PASS_BYTES {
+                return images.max(1);
+            }
+            passes += 1;
+        }
+    }
+
+    /// The views of a layer and where their lines and partial sums are.
+    fn lines(&self, images: usize) -> Lines {
+        let (height, width) = (self.height, self.width);
+        let rows_then_columns = |rows, length, start, row_stride, position_stride, lags| {
+            (rows, length, start, row_stride, position_stride, lags)
+        };
+        let row = |start| rows_then_columns(1, width, start, 0, 1, 3);
+        let column = |start| rows_then_columns(1, height, start, 0, width, 3);
+        let corner = |start| rows_then_columns(1, 1, start, 0, 1, 1);
+        let (last_row, last_column) = ((height - 1) * width, width - 1);
+        let mut parts = vec![rows_then_columns(height, width, 0, width, 1, LAGS.len())];
+        if self.is_dense() {
+            parts[0].5 = 1;
+        } else {
+            parts.extend([row(0), row(last_row), column(0), column(last_column)]);
+            parts.extend([0, last_column, last_row, last_row + last_column].map(corner));
+        }
+        let channels = self.line_channels();
+        let tile = self.tile();
+        let mut lines = Lines { views: Vec::new(), positions: 0, partials: 0, blocks: 0 };
+        let mut plane = 0;
+        for (rows, length, start, row_stride, position_stride, lags) in parts {
+            // The first layer's lines hold the lags side by side.
+            let image = self.kind == InputKind::Image;
+            let (reach, products) = if image { (0, 1) } else { (FARTHEST.min(length - 1), lags) };
+            let of_row = images * (length + reach);
+            let positions = rows * of_row;
+            let chunks = positions.div_ceil(CHUNK);
+            lines.views.push(VggxSecondView {
+                rows: rows as i32,
+                length: length as i32,
+                start: start as i32,
+                row_stride: row_stride as i32,
+                position_stride: position_stride as i32,
+                reach: reach as i32,
+                lags: lags as i32,
+                plane,
+                line: lines.positions as i32,
+                positions: positions as i32,
+                chunks: chunks as i32,
+                block: lines.blocks as i32,
+                partial: lines.partials as i64,
+            });
+            plane += lags as i32;
+            lines.positions += positions + FARTHEST.min(rows - 1) * of_row + reach;
+            if !self.is_dense() {
+                lines.partials += chunks * products * channels * channels;
+                lines.blocks +=
+                    chunks * channels.div_ceil(tile.rows) * (products * channels).div_ceil(tile.columns);
+            }
+        }
+        lines
+    }
+
+    /// The launches that add a batch.
+    pub fn steps(&self, at: &SecondAddresses, limits: Limits, name: &str) -> Vec<Step> {
+        let suffix = self.precision.suffix();
+        let [partials_of_borders, pilots, regions, lines_address, partials] = at.scratch;
+        let channels = self.channels();
+        let maps = VggxSecondMaps {
+            input: at.input,
+            factors: at.factors,
+            common: at.common,
+            sums: at.sums,
+            images: self.images as i32,
+            height: self.height as i32,
+            width: self.width as i32,
+            channels: channels as i32,
+        };
+        let shape = format!(
+            "{name}, second moments of {} images of {}×{}×{channels}",
+            self.images, self.height, self.width
+        );
+        let launch = |kernel: String, size: LaunchSize, parameters| Step::Launch {
+            kernel,
+            size,
+            parameters,
+            shape: shape.clone(),
+        };
+        let elementwise = |threads: usize, planes: usize, shared: usize| LaunchSize {
+            grid: [threads.div_ceil(256) as u32, planes as u32, 1],
+            threads: 256,
+            shared: shared as u32,
+        };
+        let groups = channels.div_ceil(64) as u32;
+        let borders = VggxSecondRegions {
+            maps,
+            partials: partials_of_borders,
+            pilots,
+            regions,
+            slice_images: SLICE_IMAGES as i32,
+            slices: self.slices() as i32,
+            planes: self.planes() as i32,
+            reserved: 0,
+        };
+        let mut steps = vec![
+            launch(
+                format!("second_borders_{suffix}"),
+                LaunchSize {
+                    grid: [groups, KINDS as u32, self.slices() as u32],
+                    threads: 256,
+                    shared: 256 * 8,
+                },
+                borders.into(),
+            ),
+            launch(
+                "second_regions".to_owned(),
+                LaunchSize { grid: [groups, 1, 1], threads: 256, shared: (KINDS as u32 + 1) * 64 * 8 },
+                borders.into(),
+            ),
+        ];
+        let tile = self.tile();
+        let stages = tile.stages(limits);
+        for first in (0..self.images).step_by(self.images_of_pass()) {
+            let images = self.images_of_pass().min(self.images - first);
+            let lines = self.lines(images);
+            let mut view = [VggxSecondView::default(); 9];
+            view[..lines.views.len()].copy_from_slice(&lines.views);
+            let pass = VggxSecondPass {
+                maps,
+                pilots,
+                // Once a batch.
+                regions: if first == 0 { regions } else { 0 },
+                lines: lines_address,
+                partials,
+                planes: at.accumulators,
+                first_image: first as i32,
+                images: images as i32,
+                line_positions: lines.positions as i32,
+                line_channels: self.line_channels() as i32,
+                stages: stages as i32,
+                views: lines.views.len() as i32,
+                view,
+            };
+            let octets = lines.positions * self.line_channels() / 8;
+            steps.push(launch(format!("second_gather_{suffix}"), elementwise(octets, 1, 0), pass.into()));
+            if self.is_dense() {
+                let dense = VggxSecondDense {
+                    maps,
+                    pilots,
+                    regions: pass.regions,
+                    lines: lines_address,
+                    triangle: at.accumulators,
+                    images: images as i32,
+                    stages: stages as i32,
+                };
+                let tiles = channels.div_ceil(tile.rows);
+                steps.push(launch(
+                    format!("second_dense_{suffix}"),
+                    tile.size([tiles, tiles], stages),
+                    dense.into(),
+                ));
+            } else {
+                let kernel = format!("second_products_{suffix}_{}x{}", tile.rows, tile.columns);
+                steps.push(launch(kernel, tile.size([lines.blocks, 1], stages), pass.into()));
+                let size = elementwise(channels * channels, PLANES, 0);
+                steps.push(launch("second_flush".to_owned(), size, pass.into()));
+            }
+        }
+        steps
+    }
+
+    /// Where an input of the file is among the channels of a vector on the device.
+    fn device_channel(&self, input: usize) -> usize {
+        match self.kind {
+            InputKind::Image | InputKind::Map => input,
+            InputKind::Vector { flatten } => {
+                input % flatten * padded(self.inputs / flatten) + input / flatten
+            }
+        }
+    }
+
+    /// Where the device holds the product of two inputs of a dense layer.
+    fn place_in_triangle(&self, row: usize, column: usize) -> usize {
+        let [a, b] = [row, column].map(|input| self.device_channel(input));
+        let (row, column) = (a.max(b), a.min(b));
+        row * (row + 1) / 2 + column
+    }
+
+    /// Calls `visit` with every sum of the moments and its place on the device. Of a product at lag (0, 0) the device
+    /// keeps both halves alike up to rounding; the upper one counts.
+    fn for_each(&self, second: &mut SecondMoments, mut visit: impl FnMut(&mut f64, usize)) {
+        match second {
+            SecondMoments::Dense(triangle) => {
+                let mut sums = triangle.iter_mut();
+                for row in 0..self.inputs {
+                    for (column, sum) in sums.by_ref().take(row + 1).enumerate() {
+                        visit(sum, self.place_in_triangle(row, column));
+                    }
+                }
+            }
+            SecondMoments::Convolution(Lags { map, top, bottom, left, right, corners }) => {
+                let (inputs, channels) = (self.inputs, self.channels());
+                let mut plane = 0;
+                for (index, sums) in [map, top, bottom, left, right, corners].into_iter().enumerate() {
+                    for (lag, sums) in sums.chunks_exact_mut(inputs * inputs).enumerate() {
+                        let symmetric = lag == 0 || index == 5;
+                        for (at, sum) in sums.iter_mut().enumerate() {
+                            let (row, column) = (at / inputs, at % inputs);
+                            let (row, column) =
+                                if symmetric && row > column { (column, row) } else { (row, column) };
+                            visit(sum, (plane * channels + row) * channels + column);
+                        }
+                        plane += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The sums as the device holds them.
+    pub fn to_device(&self, second: &SecondMoments) -> Vec<f64> {
+        let mut values = vec![0.0; self.accumulators()];
+        self.for_each(&mut second.clone(), |sum, place| values[place] = *sum);
+        values
+    }
+
+    /// The sums that the device holds.
+    pub fn from_device(&self, values: &[f64], second: &mut SecondMoments) {
+        self.for_each(second, |sum, place| *sum = values[place]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(
+        precision: Precision,
+        (images, side): (usize, usize),
+        inputs: usize,
+        kind: InputKind,
+    ) -> SecondShape {
+        SecondShape { precision, images, height: side, width: side, inputs, kind }
+    }
+
+    #[test]
+    fn sums_come_back_from_the_device_as_they_went() {
+        let numbers = |count: usize| (0..count).map(|index| (index + 1) as f64).collect::<Vec<_>>();
+        for (inputs, kind) in [
+            (3, InputKind::Image),
+            (3, InputKind::Map),
+            (70, InputKind::Map),
+            (20, InputKind::Vector { flatten: 4 }),
+            (65, InputKind::Vector { flatten: 1 }),
+        ] {
+            let shape = shape(Precision::F16, (2, 1), inputs, kind);
+            let (second, mut back) = if shape.is_dense() {
+                let count = inputs * (inputs + 1) / 2;
+                (SecondMoments::Dense(numbers(count)), SecondMoments::Dense(vec![0.0; count]))
+            } else {
+                let mut lags = Lags::zeros(inputs);
+                let Lags { map, top, bottom, left, right, corners } = &mut lags;
+                for sums in [map, top, bottom, left, right, corners] {
+                    *sums = numbers(sums.len());
+                }
+                // Symmetric where sums are.
+                let plane = inputs * inputs;
+                for planes in
+                    [&mut lags.map, &mut lags.top, &mut lags.bottom, &mut lags.left, &mut lags.right]
+                {
+                    mirror(&mut planes[..plane], inputs);
+                }
+                lags.corners.chunks_exact_mut(plane).for_each(|sums| mirror(sums, inputs));
+                (SecondMoments::Convolution(lags), SecondMoments::Convolution(Lags::zeros(inputs)))
+            };
+            let device = shape.to_device(&second);
+            assert_eq!(device.len(), shape.accumulators());
+            shape.from_device(&device, &mut back);
+            assert!(back == second, "{kind:?}");
+        }
+    }
+
+    fn mirror(sums: &mut [f64], side: usize) {
+        for row in 0..side {
+            for column in 0..row {
+                sums[row * side + column] = sums[column * side + row];
+            }
+        }
+    }
+
+    #[test]
+    fn a_flattened_input_goes_from_channel_by_channel_to_position_by_position() {
+        // Three channels, four positions: input 5 is channel 1 at position 1, which on the device is 1 * 64 + 1.
+        let shape = shape(Precision::F16, (2, 1), 12, InputKind::Vector { flatten: 4 });
+        assert_eq!(shape.device_channel(5), 65);
+        assert_eq!(shape.place_in_triangle(5, 4), 65 * 66 / 2 + 1);
+        // Input 4 is channel 1 at position 0, input 3 channel 0 at position 3: the order turns round.
+        assert_eq!(shape.place_in_triangle(4, 3), 192 * 193 / 2 + 1);
+    }
+
+    #[test]
+    fn a_pass_stays_within_its_memory() {
+        for precision in [Precision::F16, Precision::F32] {
+            for (side, inputs, kind) in [
+                (224, 3, InputKind::Image),
+                (224, 64, InputKind::Map),
+                (112, 128, InputKind::Map),
+                (28, 512, InputKind::Map),
+                (14, 512, InputKind::Map),
+            ] {
+                for images in [1, 7, 64, 200] {
+                    let shape = shape(precision, (images, side), inputs, kind);
+                    let [.., lines, partials] = shape.scratch();
+                    assert!(lines + partials <= PASS_BYTES, "{shape:?}: {lines} + {partials}");
+                    let pass = shape.images_of_pass();
+                    assert!(pass >= 1 && pass <= images);
+                }
+            }
+        }
+        let deep = shape(Precision::F16, (64, 14), 512, InputKind::Map);
+        assert_eq!(deep.images_of_pass(), 64);
+    }
+
+    #[test]
+    fn every_tile_fits_into_shared_memory() {
+        for shared_memory in [227 << 10, 163 << 10, 99 << 10] {
+            for tile in [NARROW, SQUARE, WIDE] {
+                let stages = tile.stages(Limits { multiprocessors: 100, shared_memory });
+                assert!(stages >= 3 && stages * tile.stage_bytes() <= shared_memory, "{stages}");
+            }
+        }
+    }
+}
