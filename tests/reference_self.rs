@@ -1,5 +1,7 @@
 //! The reference implementation itself: hand-computed cases, finite differences, and other libraries' results.
 
+#[path = "reference_self/learn.rs"]
+mod learn;
 mod reference;
 
 use std::path::{Path, PathBuf};

@@ -23,6 +23,7 @@ mod compare;
 mod explain;
 mod features_file;
 mod forward;
+mod learn;
 mod network;
 mod operators;
 mod random;
@@ -31,6 +32,7 @@ pub use compare::{Disagreement, argmax_disagreement, cosine, mask_disagreement, 
 pub use explain::{ReferenceGate, ReferenceStart};
 pub use features_file::{features_from_safetensors, shared_folder};
 pub use forward::{LayerTrace, Trace};
+pub use learn::{Positions, ReferenceCentering, ReferenceComponent, ReferenceMoments, RegimeMoments};
 pub use network::{ParametricLayer, ReferenceLayer, ReferenceNetwork};
 pub use operators::{filter, filter_attribution, pattern_attribution, scaled_direction};
 pub use random::{Random, random_image, random_vgg};

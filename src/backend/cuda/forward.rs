@@ -98,21 +98,23 @@ impl OperandSide<'_> {
     }
 }
 
+/// A parametric layer that has just run, and whose maps are still there.
+pub(super) struct LayerMaps {
+    /// Number among the parametric layers.
+    pub layer: usize,
+    pub input: u64,
+    pub input_scale: VggxScale,
+    pub output_scale: VggxScale,
+}
+
+/// What is to be done behind each layer.
+pub(super) type Behind<'a, 'b> = &'a mut dyn FnMut(&mut Steps<'b>, &LayerMaps);
+
 /// All steps of a forward pass; `names` are the parametric layers'.
 pub(super) fn forward(plan: &Plan, at: &Addresses, network: &DeviceNetwork, names: &[String]) -> Vec<Step> {
     let mut steps = Steps::new(plan, at);
-    let mut map = input(&mut steps, network);
-    for (index, stage) in plan.stages.iter().enumerate() {
-        convolution(&mut steps, index, stage, map, network, &names[index]);
-        map = at.of(stage.output);
-    }
-    let responses_scale = match &plan.classifier {
-        Some(classifier) => {
-            let names = &names[plan.stages.len()..];
-            dense_layers(&mut steps, classifier, map, network, names)
-        }
-        None => sums(&mut steps, map),
-    };
+    let (map, scale) = layers(&mut steps, network, names, 0, &mut |_, _| ());
+    let responses_scale = if plan.classifier.is_some() { scale } else { sums(&mut steps, map) };
     let responses = plan.responses();
     steps.push(Step::Download { address: at.of(responses), offset: 0, bytes: plan.buffers.bytes(responses) });
     steps.push(Step::Download {
@@ -121,6 +123,28 @@ pub(super) fn forward(plan: &Plan, at: &Addresses, network: &DeviceNetwork, name
         bytes: plan.geometry.images * size_of::<i32>(),
     });
     steps.finish()
+}
+
+/// The steps from the pixels to the output of the last layer; returns its address and scale. Each layer's z goes to
+/// `pre_activation`, if there is such memory.
+pub(super) fn layers<'b>(
+    steps: &mut Steps<'b>,
+    network: &DeviceNetwork,
+    names: &[String],
+    pre_activation: u64,
+    behind: Behind<'_, 'b>,
+) -> (u64, VggxScale) {
+    let (plan, at) = (steps.plan, steps.at);
+    let mut map = input(steps, network);
+    for (index, stage) in plan.stages.iter().enumerate() {
+        let maps = convolution(steps, index, stage, map, network, &names[index], pre_activation);
+        behind(steps, &maps);
+        map = at.of(stage.output);
+    }
+    match &plan.classifier {
+        Some(classifier) => dense_layers(steps, classifier, map, network, names, pre_activation, behind),
+        None => (map, steps.scale(plan.forward_scales, Plan::stage_scale(plan.stages.len() - 1))),
+    }
 }
 
 /// From pixels or planes to the network's input; returns its address.
@@ -172,7 +196,8 @@ fn convolution(
     input: u64,
     network: &DeviceNetwork,
     name: &str,
-) {
+    pre_activation: u64,
+) -> LayerMaps {
     let (plan, at) = (steps.plan, steps.at);
     // The image's scale is at 0, the first stage's at 1.
     let operand = OperandSide {
@@ -186,16 +211,22 @@ fn convolution(
         taps: 9,
         stages: stage.forward.stages,
     };
+    let maps = LayerMaps {
+        layer: index,
+        input,
+        input_scale: operand.input_scale,
+        output_scale: steps.scale(plan.forward_scales, Plan::stage_scale(index)),
+    };
     let parameters = VggxConvolutionForward {
         operand: operand.parameters(steps.images()),
         bias: network.biases[index].address(),
         bias_bound: network.biases[index].bound,
         epilogue: if stage.pool { VGGX_RECTIFY_POOL } else { VGGX_RECTIFY },
         output: at.of(stage.output),
-        output_scale: steps.scale(plan.forward_scales, Plan::stage_scale(index)),
+        output_scale: maps.output_scale,
         mask: at.of(stage.mask),
         argmax: stage.argmax.map_or(0, |argmax| at.of(argmax)),
-        pre_activation: 0,
+        pre_activation,
     };
     let kernel = if index == 0 {
         steps.kernel("convolution_image")
@@ -203,6 +234,7 @@ fn convolution(
         format!("convolution_forward_{}", stage.forward.suffix(plan.precision))
     };
     steps.launch(kernel, stage.forward.size, stage_shape(plan, stage, name), parameters);
+    maps
 }
 
 /// What a convolution works on, for messages.
@@ -212,14 +244,16 @@ pub(super) fn stage_shape(plan: &Plan, stage: &StagePlan, name: &str) -> String 
     format!("{name}, {images} images of {height}×{width}, {inputs} and {outputs} channels")
 }
 
-/// Averages, then applies the dense layers; returns the logits' scale.
-fn dense_layers(
-    steps: &mut Steps,
+/// Averages, then applies the dense layers; returns the logits' address and scale.
+fn dense_layers<'b>(
+    steps: &mut Steps<'b>,
     classifier: &ClassifierPlan,
     map: u64,
     network: &DeviceNetwork,
     names: &[String],
-) -> VggxScale {
+    pre_activation: u64,
+    behind: Behind<'_, 'b>,
+) -> (u64, VggxScale) {
     let (plan, at, images) = (steps.plan, steps.at, steps.images());
     let last = plan.last_stage();
     let mut input = map;
@@ -242,7 +276,7 @@ fn dense_layers(
         // Averages keep the map's scale.
         input = at.of(pooled);
     }
-    for (index, (layer, name)) in classifier.layers.iter().zip(names).enumerate() {
+    for (index, (layer, name)) in classifier.layers.iter().zip(&names[plan.stages.len()..]).enumerate() {
         let place = plan.stages.len() + index;
         let output_scale = steps.scale(plan.forward_scales, plan.dense_scale(index));
         let operand = OperandSide {
@@ -265,14 +299,15 @@ fn dense_layers(
             output_scale,
             mask: layer.mask.map_or(0, |mask| at.of(mask)),
             argmax: 0,
-            pre_activation: 0,
+            pre_activation,
         };
         let kernel = format!("convolution_forward_{}", layer.forward.suffix(plan.precision));
         let shape = format!("{name}, {images} images, {} inputs, {} outputs", layer.inputs, layer.outputs);
         steps.launch(kernel, layer.forward.size, shape, parameters);
+        behind(steps, &LayerMaps { layer: place, input, input_scale: scale, output_scale });
         (input, scale) = (at.of(layer.output), output_scale);
     }
-    scale
+    (input, scale)
 }
 
 /// A headless network's responses; returns the final map's scale.

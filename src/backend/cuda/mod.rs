@@ -9,6 +9,7 @@
 //! | `program` | runs steps, or captures them once and launches them as a whole |
 //! | `arena`, `slot`, `slot_pool` | hold the memory that passes work in |
 //! | `batch`, `trace` | take pixels in, and give responses and explanations back |
+//! | `learn/` | adds up moments behind each layer of a forward pass |
 //!
 //! Every map is stored times a power of two for each image, chosen by the kernels from a bound on what they are about to
 //! store (`kernels/scale.cuh`), so nothing overflows in any precision. Results are the same bits for every batch size.
@@ -44,6 +45,7 @@ use super::profile::Profiler;
 use super::{Backend, BackendError, Batch, Learner, Moments, OperatorSource, Pass, PassId, Trace};
 use crate::network::Network;
 use device::Device;
+use learn::CudaLearner;
 use network::DeviceNetwork;
 use operators::{Direction, LayerShape, Preparation, PreparedOperator};
 use plan::{Geometry, Input, Plan};
@@ -191,12 +193,18 @@ impl Cuda {
     }
 }
 
-/// Bytes that a batch of images of the usual size takes.
-fn batch_bytes(engine: &Engine, network: &Network, images: usize) -> u64 {
+/// The usual side of images, or what the network needs.
+fn usual_side(network: &Network) -> usize {
     let mut side = USUAL_SIDE;
     while network.extents(side, side).is_err() && side < 1 << 20 {
         side *= 2;
     }
+    side
+}
+
+/// Bytes that a batch of images of the usual size takes.
+fn batch_bytes(engine: &Engine, network: &Network, images: usize) -> u64 {
+    let side = usual_side(network);
     let geometry = Geometry { images, height: side, width: side, input: Input::Rgb8 };
     Plan::new(&engine.chain, geometry, engine.precision, engine.limits).bytes() as u64
 }
@@ -243,11 +251,12 @@ impl Backend for Cuda {
             .unwrap_or(1)
     }
 
-    fn learn<'a>(&'a self, _moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {
-        Err(BackendError::Unsupported {
-            device: "CUDA device",
-            reason: "moments are not there yet".to_owned(),
-        })
+    fn learn<'a>(&'a self, moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {
+        Ok(Box::new(CudaLearner::new(self, moments)?))
+    }
+
+    fn preferred_learning_batch(&self) -> usize {
+        learn::preferred_batch(self)
     }
 
     fn profiler(&self) -> Option<&dyn Profiler> {

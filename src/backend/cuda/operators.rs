@@ -96,6 +96,11 @@ impl LayerShape {
         shapes
     }
 
+    /// Whether it is the first layer.
+    pub fn is_image(&self) -> bool {
+        self.is_image
+    }
+
     fn elements(&self) -> usize {
         self.outputs * self.inputs * self.taps
     }

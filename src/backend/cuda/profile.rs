@@ -8,8 +8,9 @@ use super::device::{DeviceError, DeviceMemory, Event, LaunchSize, Stream, bytes_
 use super::forward::forward;
 use super::options::Precision;
 use super::params::{
-    VGGX_BELOW_POOL, VGGX_LINEAR, VGGX_RECTIFY_POOL, VggxBelow, VggxConvolutionForward, VggxOperand,
-    VggxScale,
+    VGGX_BELOW_POOL, VGGX_LINEAR, VGGX_RECTIFY_POOL, VggxBelow, VggxConvolutionForward, VggxMomentInputs,
+    VggxMomentResponses, VggxMoments, VggxOperand, VggxScale, VggxSecondDense, VggxSecondPass,
+    VggxSecondRegions,
 };
 use super::program::{Parameters, Step};
 use super::slot::{DevicePass, Engine, Slot};
@@ -339,6 +340,19 @@ fn part_of(parameters: &Parameters, layer: &mut usize, precision: Precision) -> 
             let maps = count(&[p.height, p.width]) + stored(&p.below, p.height, p.width);
             ("unpool", count(&[p.images, p.channels]) * maps * element)
         }
+        // Of no pass that is timed.
+        Parameters::SecondRegions(VggxSecondRegions { maps, .. })
+        | Parameters::SecondPass(VggxSecondPass { maps, .. })
+        | Parameters::SecondDense(VggxSecondDense { maps, .. }) => {
+            ("second moments", count(&[maps.images, maps.height, maps.width, maps.channels]) * element)
+        }
+        Parameters::MomentFactors(maps)
+        | Parameters::MomentInputs(VggxMomentInputs { maps, .. })
+        | Parameters::MomentResponses(VggxMomentResponses { maps, .. })
+        | Parameters::Moments(VggxMoments { maps, .. }) => (
+            "moments",
+            count(&[maps.images, maps.height, maps.width, maps.channels + maps.outputs]) * element,
+        ),
         Parameters::Output(p) => ("output", 2 * count(&[p.images, p.positions, 3]) * size_of::<f32>()),
     };
     Part::Step { name, bytes: bytes as u64 }

@@ -4,8 +4,8 @@
 use super::device::{Device, DeviceError, Graph, Kernel, LaunchSize, PinnedMemory, Stream};
 use super::params::{
     VggxAveragePool, VggxChannelSums, VggxConvolutionBackward, VggxConvolutionForward, VggxInterleave,
-    VggxNormalise, VggxOutput, VggxSecondDense, VggxSecondPass, VggxSecondRegions, VggxSignalImage,
-    VggxStart, VggxUnpool,
+    VggxMomentInputs, VggxMomentMaps, VggxMomentResponses, VggxMoments, VggxNormalise, VggxOutput,
+    VggxSecondDense, VggxSecondPass, VggxSecondRegions, VggxSignalImage, VggxStart, VggxUnpool,
 };
 
 /// Memory of the host that passes copy from and to. Their addresses are in the captured graphs.
@@ -71,6 +71,10 @@ parameters! {
     Start(VggxStart),
     SignalImage(VggxSignalImage),
     Output(VggxOutput),
+    MomentFactors(VggxMomentMaps),
+    MomentInputs(VggxMomentInputs),
+    MomentResponses(VggxMomentResponses),
+    Moments(VggxMoments),
     SecondRegions(VggxSecondRegions),
     SecondPass(VggxSecondPass),
     SecondDense(VggxSecondDense),

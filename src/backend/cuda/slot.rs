@@ -265,7 +265,7 @@ fn not_laid_out() -> DeviceError {
     DeviceError::NoKernel { kernel: "of a batch that was never laid out".to_owned() }
 }
 
-fn images_of(geometry: Geometry) -> String {
+pub(super) fn images_of(geometry: Geometry) -> String {
     format!("{} images of {}×{}", geometry.images, geometry.height, geometry.width)
 }
 

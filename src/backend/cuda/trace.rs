@@ -39,7 +39,7 @@ pub struct Decisions {
 }
 
 /// Images of a part: the first one's number, and how many there are.
-type Range = (usize, usize);
+pub(super) type Range = (usize, usize);
 
 impl<'a> CudaTrace<'a> {
     /// Runs a batch forward in a slot that has been laid out for parts of `part` images.
@@ -279,7 +279,7 @@ fn read_responses(results: &PartResults, image: usize, outputs: usize) -> Vec<f3
 }
 
 /// The parts of a batch.
-fn ranges(images: usize, part: usize) -> Vec<Range> {
+pub(super) fn ranges(images: usize, part: usize) -> Vec<Range> {
     (0..images).step_by(part.max(1)).map(|first| (first, part.min(images - first))).collect()
 }
 

@@ -1,3 +1,246 @@
 //! Moments on a CUDA device.
+//!
+//! | file | does |
+//! |---|---|
+//! | `accumulators` | all sums on the device, and their way from and to [`Moments`] |
+//! | `split` | how the sums of a layer are split into blocks |
+//! | `plan`, `steps` | a forward pass that keeps z, and behind each layer the kernels of its sums |
+//!
+//! The kernels are those of `kernels/moments.cu`, `moments_image.cu` and `moment_sums.cu`. Every image of a batch has exponents of its
+//! own; sums are in true units. Pilots are the batch's, so nothing but the sums goes from batch to batch.
 
+mod accumulators;
+mod plan;
 mod second;
+mod split;
+mod steps;
+
+use super::Cuda;
+use super::arena::Arena;
+use super::batch::{self, check_size, fill};
+use super::device::{DeviceError, Stream, bytes_of};
+use super::plan::{Geometry, Input, most_images};
+use super::program::{Pinned, Program};
+use super::slot::{Engine, images_of};
+use super::trace::ranges;
+use crate::backend::{BackendError, Batch, Learner, Moments};
+use accumulators::Accumulators;
+use plan::LearnPlan;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Images of 224×224 a batch holds where memory allows. It decides bits, so that it does not depend on what else is in
+/// memory.
+const PREFERRED_BATCH: usize = 64;
+
+/// Adds up moments on a device.
+pub(super) struct CudaLearner<'a> {
+    cuda: &'a Cuda,
+    stream: Stream,
+    sums: Accumulators,
+    /// Complete but for what lies on the device.
+    moments: Moments,
+    /// Whether batches were added since the sums were read.
+    is_stale: bool,
+    work: Arena,
+    current: Option<Current>,
+    /// The most images that are run at a time, after memory was too short for more, by extents.
+    most: HashMap<(usize, usize), usize>,
+}
+
+/// What the memory is laid out for.
+struct Current {
+    learn: LearnPlan,
+    pinned: Pinned,
+    program: Program,
+}
+
+impl<'a> CudaLearner<'a> {
+    /// Goes on from `moments`.
+    pub fn new(cuda: &'a Cuda, moments: Moments) -> Result<Self, BackendError> {
+        let layers = cuda.network.parametric().map(|(_, layer)| layer.weight_shape());
+        assert!(
+            layers.eq(moments.layers.iter().map(|layer| layer.shape.clone())),
+            "moments of another network"
+        );
+        if moments.layers.iter().any(|layer| layer.second.is_some()) {
+            return Err(BackendError::Unsupported {
+                device: "CUDA device",
+                reason: "second moments are summed on the CPU alone; use --device cpu".to_owned(),
+            });
+        }
+        let engine = &cuda.engine;
+        let sums = match Accumulators::new(engine, &moments) {
+            // Passes that ran before may hold the memory.
+            Err(BackendError::MomentMemory { .. }) if cuda.slots.reclaim(Duration::ZERO) => {
+                Accumulators::new(engine, &moments)?
+            }
+            sums => sums?,
+        };
+        Ok(CudaLearner {
+            cuda,
+            stream: engine.device.stream()?,
+            sums,
+            moments,
+            is_stale: false,
+            work: Arena::new(engine.device.clone(), engine.separate),
+            current: None,
+            most: HashMap::new(),
+        })
+    }
+
+    /// The parts that a batch runs in: as many images each, but for what the last one is filled up with.
+    fn part_of(&self, batch: Geometry) -> usize {
+        let extents = (batch.height, batch.width);
+        let engine = &self.cuda.engine;
+        let counted = most_images(&engine.chain, engine.precision, batch.height, batch.width);
+        let most = self.most.get(&extents).copied().unwrap_or(counted);
+        let most = most.min(most_in_memory(engine, batch)).clamp(1, batch.images);
+        batch.images.div_ceil(batch.images.div_ceil(most))
+    }
+
+    /// Lays the memory out for the parts of a batch, and says how many images a part has.
+    fn lay_out(&mut self, batch: Geometry) -> Result<usize, BackendError> {
+        loop {
+            let geometry = Geometry { images: self.part_of(batch), ..batch };
+            if self.current.as_ref().is_some_and(|current| current.learn.plan.geometry == geometry) {
+                return Ok(geometry.images);
+            }
+            match self.lay_out_part(geometry) {
+                Ok(()) => return Ok(geometry.images),
+                Err(error) if error.is_out_of_memory() => {
+                    self.work.clear();
+                    if self.cuda.slots.reclaim(Duration::ZERO) {
+                        continue;
+                    }
+                    let (height, width) = (batch.height, batch.width);
+                    if geometry.images == 1 {
+                        return Err(self.too_large(geometry));
+                    }
+                    let most = geometry.images.div_ceil(2);
+                    self.most.insert((height, width), most);
+                    self.cuda.note(format!(
+                        "the CUDA device has too little memory to learn from {} images of {height}×{width} at a time: \
+                         they run in parts of {most}",
+                        geometry.images
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn lay_out_part(&mut self, geometry: Geometry) -> Result<(), DeviceError> {
+        let engine = &self.cuda.engine;
+        // Its program has the addresses of what is about to move.
+        self.current = None;
+        let learn = LearnPlan::new(engine, geometry);
+        let buffers = &learn.plan.buffers;
+        let (work, kept) = (buffers.work(engine.separate), buffers.kept());
+        let addresses = self.work.reserve(&[work.clone(), kept].concat())?;
+        let (work, kept) = addresses.split_at(work.len());
+        let at = buffers.addresses(engine.separate, work, kept);
+        let pinned = Pinned {
+            upload: engine.device.allocate_pinned(learn.upload_bytes())?,
+            download: engine.device.allocate_pinned(0)?,
+        };
+        let steps = steps::learn(&learn, &at, &engine.network, &engine.names, self.sums.addresses());
+        let what = format!("the moments of {}", images_of(geometry));
+        let program = Program::new(&engine.device, what, steps)?;
+        self.current = Some(Current { learn, pinned, program });
+        Ok(())
+    }
+
+    fn too_large(&self, geometry: Geometry) -> BackendError {
+        let engine = &self.cuda.engine;
+        BackendError::Memory {
+            images: geometry.images,
+            height: geometry.height,
+            width: geometry.width,
+            needed: LearnPlan::new(engine, geometry).plan.bytes() as u64 >> 20,
+            available: engine.device.free_memory().unwrap_or(0) >> 20,
+        }
+    }
+
+    /// Runs images `first..first + count` of a batch. Returns which of them are finite.
+    fn add_part(
+        &mut self,
+        batch: &Batch,
+        (first, count, part): (usize, usize, usize),
+    ) -> Result<Vec<bool>, DeviceError> {
+        let engine = &self.cuda.engine;
+        let Some(Current { learn, pinned, program }) = &mut self.current else {
+            return Ok(vec![true; count]);
+        };
+        let (bytes, scales) = (learn.plan.upload_bytes(), learn.plan.input_scales_offset());
+        let finite =
+            fill(batch, (first, count, part), engine.precision, pinned.upload.slice_mut(0, bytes), scales);
+        // What a part is filled up with does not count.
+        let mut counted: Vec<u32> = finite.iter().map(|&finite| u32::from(finite)).collect();
+        counted.resize(part, 0);
+        let counted = bytes_of(&counted);
+        pinned.upload.slice_mut(learn.counted_offset(), counted.len()).copy_from_slice(counted);
+        // SAFETY: the steps were made for these addresses; the sums and the work memory stay as long as the program.
+        unsafe { program.run(&self.stream, pinned, engine.graphs) }?;
+        let images = finite.iter().filter(|finite| **finite).count();
+        for (layer, extents) in self.moments.layers.iter_mut().zip(&learn.layers) {
+            layer.positions += (images * extents.height * extents.width) as f64;
+        }
+        self.is_stale = true;
+        Ok(finite)
+    }
+}
+
+impl Learner for CudaLearner<'_> {
+    fn add(&mut self, batch: &Batch) -> Result<Vec<Option<BackendError>>, BackendError> {
+        self.cuda.network.extents(batch.height, batch.width)?;
+        check_size(batch)?;
+        if batch.images == 0 {
+            return Ok(Vec::new());
+        }
+        let part = self.lay_out(batch::geometry(batch))?;
+        let mut failures = Vec::with_capacity(batch.images);
+        for (first, count) in ranges(batch.images, part) {
+            let finite = self.add_part(batch, (first, count, part))?;
+            // A network's own maps cannot overflow.
+            failures.extend(finite.into_iter().map(|finite| {
+                (!finite)
+                    .then(|| BackendError::ActivationOverflow { layer: self.cuda.engine.names[0].clone() })
+            }));
+        }
+        Ok(failures)
+    }
+
+    fn moments(&mut self) -> Result<&Moments, BackendError> {
+        if self.is_stale {
+            self.sums.download(&mut self.moments)?;
+            self.is_stale = false;
+        }
+        Ok(&self.moments)
+    }
+}
+
+/// Bytes that a batch may take of a device's memory, beside weights and sums.
+fn budget(engine: &Engine) -> u64 {
+    (engine.device.description().memory / 8 * 7).saturating_sub(Accumulators::bytes(engine)) / 8 * 7
+}
+
+/// The most images of a part that a device has the memory for, whatever else is in it.
+fn most_in_memory(engine: &Engine, batch: Geometry) -> usize {
+    let budget = budget(engine);
+    let fits =
+        |&images: &usize| LearnPlan::new(engine, Geometry { images, ..batch }).plan.bytes() as u64 <= budget;
+    std::iter::successors(Some(batch.images), |&images| (images > 1).then(|| images.div_ceil(2)))
+        .find(fits)
+        .unwrap_or(1)
+}
+
+/// As [`Backend::preferred_learning_batch`](crate::backend::Backend::preferred_learning_batch).
+pub(super) fn preferred_batch(cuda: &Cuda) -> usize {
+    if let Some(batch) = cuda.batch {
+        return batch.max(1);
+    }
+    let side = super::usual_side(&cuda.network);
+    let geometry = Geometry { images: PREFERRED_BATCH, height: side, width: side, input: Input::Rgb8 };
+    most_in_memory(&cuda.engine, geometry)
+}

@@ -8,7 +8,7 @@ use crate::backend::cuda::params::{
     VggxSecondPass, VggxSecondRegions, VggxSecondView,
 };
 use crate::backend::cuda::plan::padded;
-use crate::backend::cuda::program::Step;
+use crate::backend::cuda::program::Parameters;
 use crate::backend::cuda::tiles::Limits;
 use crate::backend::{LAGS, Lags, SecondMoments};
 
@@ -236,8 +236,14 @@ impl SecondShape {
         lines
     }
 
-    /// The launches that add a batch.
-    pub fn steps(&self, at: &SecondAddresses, limits: Limits, name: &str) -> Vec<Step> {
+    /// Hands the launches that add a batch to `launch`, one after the other: kernel, size, what it runs on in words.
+    pub fn steps(
+        &self,
+        at: &SecondAddresses,
+        limits: Limits,
+        name: &str,
+        mut launch: impl FnMut(String, LaunchSize, String, Parameters),
+    ) {
         let suffix = self.precision.suffix();
         let [partials_of_borders, pilots, regions, lines_address, partials] = at.scratch;
         let channels = self.channels();
@@ -255,11 +261,8 @@ impl SecondShape {
             "{name}, second moments of {} images of {}×{}×{channels}",
             self.images, self.height, self.width
         );
-        let launch = |kernel: String, size: LaunchSize, parameters| Step::Launch {
-            kernel,
-            size,
-            parameters,
-            shape: shape.clone(),
+        let mut launch = |kernel: String, size: LaunchSize, parameters: Parameters| {
+            launch(kernel, size, shape.clone(), parameters);
         };
         let elementwise = |threads: usize, planes: usize, shared: usize| LaunchSize {
             grid: [threads.div_ceil(256) as u32, planes as u32, 1],
@@ -277,22 +280,11 @@ impl SecondShape {
             planes: self.planes() as i32,
             reserved: 0,
         };
-        let mut steps = vec![
-            launch(
-                format!("second_borders_{suffix}"),
-                LaunchSize {
-                    grid: [groups, KINDS as u32, self.slices() as u32],
-                    threads: 256,
-                    shared: 256 * 8,
-                },
-                borders.into(),
-            ),
-            launch(
-                "second_regions".to_owned(),
-                LaunchSize { grid: [groups, 1, 1], threads: 256, shared: (KINDS as u32 + 1) * 64 * 8 },
-                borders.into(),
-            ),
-        ];
+        let size =
+            LaunchSize { grid: [groups, KINDS as u32, self.slices() as u32], threads: 256, shared: 256 * 8 };
+        launch(format!("second_borders_{suffix}"), size, borders.into());
+        let size = LaunchSize { grid: [groups, 1, 1], threads: 256, shared: (KINDS as u32 + 1) * 64 * 8 };
+        launch("second_regions".to_owned(), size, borders.into());
         let tile = self.tile();
         let stages = tile.stages(limits);
         for first in (0..self.images).step_by(self.images_of_pass()) {
@@ -317,7 +309,7 @@ impl SecondShape {
                 view,
             };
             let octets = lines.positions * self.line_channels() / 8;
-            steps.push(launch(format!("second_gather_{suffix}"), elementwise(octets, 1, 0), pass.into()));
+            launch(format!("second_gather_{suffix}"), elementwise(octets, 1, 0), pass.into());
             if self.is_dense() {
                 let dense = VggxSecondDense {
                     maps,
@@ -329,19 +321,13 @@ impl SecondShape {
                     stages: stages as i32,
                 };
                 let tiles = channels.div_ceil(tile.rows);
-                steps.push(launch(
-                    format!("second_dense_{suffix}"),
-                    tile.size([tiles, tiles], stages),
-                    dense.into(),
-                ));
+                launch(format!("second_dense_{suffix}"), tile.size([tiles, tiles], stages), dense.into());
             } else {
                 let kernel = format!("second_products_{suffix}_{}x{}", tile.rows, tile.columns);
-                steps.push(launch(kernel, tile.size([lines.blocks, 1], stages), pass.into()));
-                let size = elementwise(channels * channels, PLANES, 0);
-                steps.push(launch("second_flush".to_owned(), size, pass.into()));
+                launch(kernel, tile.size([lines.blocks, 1], stages), pass.into());
+                launch("second_flush".to_owned(), elementwise(channels * channels, PLANES, 0), pass.into());
             }
         }
-        steps
     }
 
     /// Where an input of the file is among the channels of a vector on the device.
