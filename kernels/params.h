@@ -407,7 +407,8 @@ typedef struct {
     int32_t slice_images;
     int32_t slices;
     int32_t planes;        // VGGX_SECOND_PLANES; 1 of a dense layer
-    int32_t reserved;
+    int32_t pilot_bits;    // significant bits that pilots are rounded to: 24 of float, 4 of 16-bit elements. With few bits x - c is a number
+                           // of the element type for most x; else all x of one exponent would be off by the same, which does not average out
 } VggxSecondRegions;
 
 // The map, or a part of it that is a row, a column or a corner; a column counts as a row. Its positions are put in a line: row

@@ -98,6 +98,13 @@ struct KindSums {
     }
 };
 
+// To so many significant bits.
+__device__ __forceinline__ float rounded(float value, int bits) {
+    const unsigned dropped = 24u - unsigned(bits);
+    const unsigned unit = 1u << dropped;
+    return __uint_as_float((__float_as_uint(value) + unit / 2) & ~(unit - 1));
+}
+
 VGGX_KERNEL(second_regions, VggxSecondRegions, 256, 2) {
     const VggxSecondMaps &maps = parameters.maps;
     SharedMemory shared;
@@ -123,7 +130,7 @@ VGGX_KERNEL(second_regions, VggxSecondRegions, 256, 2) {
     }
     const double all = sums[VGGX_SECOND_KINDS * 64 + lane];
     const double positions = double(images) * double(maps.height) * double(maps.width);
-    const float pilot = positions > 0.0 ? float(all / positions) : 0.0f;
+    const float pilot = positions > 0.0 ? rounded(float(all / positions), parameters.pilot_bits) : 0.0f;
     if (threadIdx.x < 64) {
         pointer<float>(parameters.pilots)[channel] = pilot;
     }

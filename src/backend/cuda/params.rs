@@ -613,7 +613,7 @@ pub struct VggxSecondRegions {
     pub slice_images: i32,
     pub slices: i32,
     pub planes: i32,
-    pub reserved: i32,
+    pub pilot_bits: i32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -632,8 +632,8 @@ const _: () = {
         [::std::mem::offset_of!(VggxSecondRegions, slices) - 76usize];
     ["Offset of field: VggxSecondRegions::planes"]
         [::std::mem::offset_of!(VggxSecondRegions, planes) - 80usize];
-    ["Offset of field: VggxSecondRegions::reserved"]
-        [::std::mem::offset_of!(VggxSecondRegions, reserved) - 84usize];
+    ["Offset of field: VggxSecondRegions::pilot_bits"]
+        [::std::mem::offset_of!(VggxSecondRegions, pilot_bits) - 84usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]

@@ -278,7 +278,7 @@ impl SecondShape {
             slice_images: SLICE_IMAGES as i32,
             slices: self.slices() as i32,
             planes: self.planes() as i32,
-            reserved: 0,
+            pilot_bits: if self.precision == Precision::F32 { 24 } else { 4 },
         };
         let size =
             LaunchSize { grid: [groups, KINDS as u32, self.slices() as u32], threads: 256, shared: 256 * 8 };
