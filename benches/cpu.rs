@@ -1,13 +1,14 @@
-//! The CPU engine on the bundled network at 224×224: forward passes, every default method, and reading a photo.
+//! The CPU engine on the bundled network at 224×224: forward passes, every default method, learning, and reading a photo.
 //!
 //! `cargo bench --bench cpu`; with `-- --test` each runs once. Without the bundled weights the network is skipped.
 
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use vggx::backend::{Backend, Batch, Pass, Pixels};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use vggx::backend::{Backend, Batch, Moments, Pass, Pixels};
 use vggx::explain::{Method, Operators, Recipe, on_cpu};
 use vggx::images::LoadOptions;
 use vggx::network::PreprocessingOverrides;
@@ -66,6 +67,68 @@ fn network(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Adding up the moments of all estimators beside the forward pass of the same images, and how many forwards an image of learning
+/// costs: the median of what the two take in turn, so that a busy machine disturbs both.
+fn learning(criterion: &mut Criterion) {
+    let Some(weights) = bundled::weights() else {
+        println!("skipped: no bundled weights");
+        return;
+    };
+    let weights = Arc::new(Weights::open(&weights, &PreprocessingOverrides::default()).expect("bundled"));
+    let cpu = on_cpu(&weights, 0).expect("VGG16");
+    let images = cpu.preferred_learning_batch();
+    let pixels = pixels(images);
+    let batch = batch(images, &pixels);
+    let mut learner = cpu.learn(Moments::zeros(weights.network(), false)).expect("memory");
+    let mut with_second = cpu.learn(Moments::zeros(weights.network(), true)).expect("memory");
+    let mut group = criterion.benchmark_group("learn");
+    group.sample_size(10).throughput(Throughput::Elements(images as u64));
+    group.bench_function(format!("forward/{images}"), |bencher| {
+        bencher.iter(|| black_box(cpu.forward(&batch).expect("runs").responses(0)[0]));
+    });
+    group.bench_function(format!("moments/{images}"), |bencher| {
+        bencher.iter(|| black_box(learner.add(&batch).expect("runs")));
+    });
+    group.bench_function(format!("moments and second moments/{images}"), |bencher| {
+        bencher.iter(|| black_box(with_second.add(&batch).expect("runs")));
+    });
+    group.finish();
+
+    if !is_wanted("learn") {
+        return;
+    }
+    let time = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    let mut ratios: Vec<[f64; 2]> = (0..if is_test() { 1 } else { 9 })
+        .map(|_| {
+            let forward = time(&mut || drop(black_box(cpu.forward(&batch).expect("runs"))));
+            let moments = time(&mut || drop(black_box(learner.add(&batch).expect("runs"))));
+            let second = time(&mut || drop(black_box(with_second.add(&batch).expect("runs"))));
+            [moments / forward, second / forward]
+        })
+        .collect();
+    let mut median = |which: usize| {
+        ratios.sort_by(|a, b| a[which].total_cmp(&b[which]));
+        ratios[ratios.len() / 2][which]
+    };
+    let (moments, second) = (median(0), median(1));
+    println!("learn: {moments:.2} forwards an image; {second:.2} with second moments");
+}
+
+/// Whether the filter of the command line, if there is one, lets a group through.
+fn is_wanted(group: &str) -> bool {
+    let mut filters = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    filters.all(|filter| filter.contains(group) || group.contains(&filter))
+}
+
+/// Whether everything runs once only.
+fn is_test() -> bool {
+    std::env::args().any(|argument| argument == "--test")
+}
+
 /// Decoding, resizing to 256 and cropping to 224.
 fn photo(criterion: &mut Criterion) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/third_party/coffee.png");
@@ -82,5 +145,5 @@ fn photo(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, network, photo);
+criterion_group!(benches, network, learning, photo);
 criterion_main!(benches);

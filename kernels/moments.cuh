@@ -236,6 +236,7 @@ class MomentFlush {
         const int *common = pointer<const int>(parameters.maps.common);
         input_unit = ldexp(1.0, common[0]);
         z_unit = ldexp(1.0, common[1]);
+        positions = double(common[2]) * double(parameters.maps.height * parameters.maps.width);
     }
 
     // What belongs to a neuron.
@@ -246,7 +247,10 @@ class MomentFlush {
     __device__ __forceinline__ Neuron neuron(int column) const {
         const float *pilots = pointer<const float>(parameters.pilots) + column;
         const double bias = double(pointer<const float>(parameters.bias)[column]);
-        return {double(pilots[0]) * z_unit - bias, double(pilots[parameters.maps.outputs]) * z_unit - bias};
+        const double negative_offset = double(pilots[parameters.maps.outputs]) * z_unit - bias;
+        // Without a negative position, the positive regime leaves nothing but what was lost in its float32 sums.
+        const bool negative = pointer<const double>(parameters.counts)[column] < positions;
+        return {double(pilots[0]) * z_unit - bias, negative ? negative_offset : 0.0};
     }
 
     // Adds the sums of the three products at a row of the fan-in.
@@ -264,7 +268,7 @@ class MomentFlush {
 
   private:
     const VggxMoments &parameters;
-    double input_unit, z_unit;
+    double input_unit, z_unit, positions;
 };
 
 // Adds a warp's sums to the accumulators: 16 rows by 16 neurons at a time, by way of `staging`, 3 * 256 floats of the warp's own.

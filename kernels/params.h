@@ -237,7 +237,8 @@ typedef struct {
 typedef struct {
     VggxMomentMaps maps;
     vggx_address bias;     // float [outputs], true units
-    vggx_address pilots;   // of VggxMomentResponses
+    vggx_address pilots;   // of VggxMomentResponses, as the counts
+    vggx_address counts;
     vggx_address input_sums; // double [fan-in]: batch_sums of VggxMomentInputs; of the first layer, zeros behind its 27
     vggx_address partials; // float [chunks, 3, fan-in, outputs]: x * g positive, x positive, x * g negative; 0 with one chunk
     vggx_address positive_x; // double [fan-in, outputs], as the following; fan-in = tap * channels + channel

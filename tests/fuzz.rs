@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 use support::{Model, open, raw};
-use vggx::patterns::{Component, Patterns};
+use vggx::backend::Moments;
+use vggx::patterns::{Component, LayerSource, MomentFile, MomentRecord, Patterns, Report};
 use vggx::weights::{TensorFile, Weights};
 
 /// Files to be read and the weights that patterns are for.
@@ -26,14 +27,43 @@ impl Readers {
         Self { path: folder.path().join("fuzzed.safetensors"), _folder: folder, weights }
     }
 
-    /// Feeds the bytes to both readers and uses whatever they accept. Says what was accepted.
+    /// Feeds the bytes to all readers and uses whatever they accept. Says what was accepted.
     fn read(&self, bytes: &[u8]) -> Accepted {
         fs::write(&self.path, bytes).unwrap();
         Accepted {
             file: use_file(&self.path, bytes),
             weights: use_weights(&self.path),
             patterns: self.use_patterns(),
+            moments: self.use_moments(),
         }
+    }
+
+    fn use_moments(&self) -> bool {
+        let inspected = MomentFile::inspect(&self.path);
+        let opened = MomentFile::open(&self.path, &self.weights);
+        for error in [inspected.as_ref().err(), opened.as_ref().err()].into_iter().flatten() {
+            assert!(error.to_string().chars().count() < 2000);
+        }
+        if let Ok(file) = &inspected {
+            assert_eq!(file.layers().count(), file.layer_count());
+            for layer in file.read().layers {
+                assert!(layer.fields().iter().flat_map(|field| field.values).all(|value| value.is_finite()));
+            }
+        }
+        // What is of these weights is sound without them too.
+        assert!(opened.is_err() || inspected.is_ok());
+        opened.is_ok()
+    }
+
+    /// A file of moments, small numbers all.
+    fn moments(&self, second: bool) -> Vec<u8> {
+        let mut moments = Moments::zeros(self.weights.network(), second);
+        for layer in &mut moments.layers {
+            layer.values_mut().into_iter().for_each(|values| values.fill(3.0));
+        }
+        let record = MomentRecord { images: 3, ..MomentRecord::default() };
+        MomentFile::write(&self.path, &moments, &record, &self.weights).unwrap();
+        fs::read(&self.path).unwrap()
     }
 
     fn use_patterns(&self) -> bool {
@@ -60,6 +90,7 @@ struct Accepted {
     file: bool,
     weights: bool,
     patterns: bool,
+    moments: bool,
 }
 
 fn use_file(path: &Path, bytes: &[u8]) -> bool {
@@ -113,8 +144,16 @@ fn name() -> impl Strategy<Value = String> {
         prop::sample::select(vec!["pre_logits.fc1", "pre_logits.fc2", "head.fc", "x"])
             .prop_map(str::to_owned),
     ];
-    let suffix =
-        prop::sample::select(vec!["weight", "bias", "positive", "negative", "linear", "running_mean"]);
+    let suffix = prop::sample::select(vec![
+        "weight",
+        "bias",
+        "positive",
+        "negative",
+        "linear",
+        "running_mean",
+        "positive.xy",
+        "x",
+    ]);
     prop_oneof![
         9 => (layer, suffix).prop_map(|(layer, suffix)| format!("{layer}.{suffix}")),
         1 => ".{0,12}",
@@ -141,6 +180,9 @@ fn structured() -> impl Strategy<Value = Vec<u8>> {
         "std",
         "channel_order",
         "pixel_scale",
+        "moments",
+        "checksum",
+        "run",
     ]);
     let value = prop::sample::select(vec![
         "vgg16",
@@ -319,7 +361,12 @@ proptest! {
     #[test]
     fn random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         let accepted = Readers::new().read(&bytes);
-        prop_assert!(!accepted.weights && !accepted.patterns);
+        prop_assert!(!accepted.weights && !accepted.patterns && !accepted.moments);
+    }
+
+    #[test]
+    fn random_texts_as_reports(text in "\\PC{0,200}") {
+        prop_assert!(Report::parse(&text).is_none());
     }
 
     #[test]
@@ -347,13 +394,24 @@ proptest! {
         let mutated = mutations.iter().fold(bytes, mutate);
         readers.read(&mutated);
     }
+
+    /// Nothing but white space can change in a file of moments without being noticed.
+    #[test]
+    fn moments_with_mutations(second in any::<bool>(), mutations in prop::collection::vec(mutation(), 1..4)) {
+        let readers = Readers::new();
+        let good = readers.moments(second);
+        let mutated = mutations.iter().fold(good.clone(), mutate);
+        let accepted = readers.read(&mutated);
+        let without_spaces = |bytes: &[u8]| bytes.iter().copied().filter(|byte| *byte != b' ').collect::<Vec<_>>();
+        prop_assert!(!accepted.moments || without_spaces(&mutated) == without_spaces(&good));
+    }
 }
 
 /// The inputs of the tests above reach what they should: good files are accepted.
 #[test]
 fn good_files_are_accepted() {
     let readers = Readers::new();
-    let accepted = |weights, patterns| Accepted { file: true, weights, patterns };
+    let accepted = |weights, patterns| Accepted { file: true, weights, patterns, moments: false };
     for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
         let weights = Model::tiny_classifier(3);
         let patterns = weights.patterns(&["positive", "linear"]);
@@ -361,9 +419,12 @@ fn good_files_are_accepted() {
         assert_eq!(readers.read(&weights.clone().timm(2).bytes(dtype)), accepted(true, false));
         assert_eq!(readers.read(&patterns.bytes(dtype)), accepted(false, true));
     }
+    let moments = Accepted { moments: true, ..accepted(false, false) };
+    assert_eq!(readers.read(&readers.moments(false)), moments);
+    assert_eq!(readers.read(&readers.moments(true)), moments);
 }
 
-/// Files named `refused-*` must be refused by both readers, the others must only be survived.
+/// Files named `refused-*` must be refused by all readers, the others must only be survived.
 #[test]
 fn corpus() {
     let readers = Readers::new();
@@ -374,7 +435,7 @@ fn corpus() {
         let accepted = readers.read(&fs::read(&path).unwrap());
         let name = path.file_name().unwrap().to_string_lossy();
         if name.starts_with("refused-") {
-            assert!(!accepted.weights && !accepted.patterns, "{name}: {accepted:?}");
+            assert!(!accepted.weights && !accepted.patterns && !accepted.moments, "{name}: {accepted:?}");
         }
         if name.starts_with("accepted-") {
             assert!(accepted.weights || accepted.patterns, "{name}: {accepted:?}");

@@ -207,7 +207,7 @@ fn links_lead_somewhere() {
 
 #[test]
 fn every_option_is_explained() {
-    let help: String = ["explain", "bench"]
+    let help: String = ["explain", "learn", "solve", "bench"]
         .map(|command| {
             let help = Command::new(env!("CARGO_BIN_EXE_vggx")).args([command, "--help"]).output().unwrap();
             String::from_utf8(help.stdout).unwrap()

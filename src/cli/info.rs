@@ -2,19 +2,20 @@
 
 use super::device::why_not;
 use super::exit::{Failure, Outcome, print};
+use super::report;
 use crate::backend::cuda::device::{Device, DeviceDescription, DeviceError, devices};
 use crate::backend::{cpu, cuda};
-use crate::network::{Layer, PreprocessingOverrides};
+use crate::network::{Layer, Preprocessing, PreprocessingOverrides};
 use crate::output::path_text;
-use crate::patterns::Component;
+use crate::patterns::{Component, LayerSource, MomentFile, Report};
 use crate::weights::{TensorFile, Weights, bundled};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct Options {
-    /// A weight or pattern file
+    /// A weight, pattern or moment file
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Print one JSON object
@@ -28,7 +29,13 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         None => build(),
         Some(path) => {
             let file = TensorFile::open(path)?;
-            if is_pattern_file(&file) { patterns(path, &file) } else { weights(path)? }
+            if MomentFile::is_one(&file) {
+                moments(path)?
+            } else if is_pattern_file(&file) {
+                patterns(path, &file)
+            } else {
+                weights(path)?
+            }
         }
     };
     print(if options.json { description.to_string() } else { text.join("\n") }.as_str())?;
@@ -165,10 +172,7 @@ fn weights(path: &Path) -> Result<(Value, Vec<String>), Failure> {
     let mut text = vec![
         format!("{}: weights of {}", path_text(path), network.architecture),
         format!("  {} {head}, {parameters} parameters", network.outputs()),
-        format!(
-            "  input ({}): (u8 · {}/255 − {:?}) / {:?}",
-            preprocessing.channel_order, preprocessing.pixel_scale, preprocessing.mean, preprocessing.std
-        ),
+        input_line(&preprocessing),
     ];
     text.extend(lines);
     text.extend(metadata_lines(
@@ -190,17 +194,103 @@ fn patterns(path: &Path, file: &TensorFile) -> (Value, Vec<String>) {
         .filter(|&component| file.names().any(|name| component_of(name) == Some(component)))
         .map(Component::name)
         .collect();
+    let report = file.metadata().get("report").and_then(|text| Report::parse(text));
     let description = json!({
         "file": path_text(path),
         "kind": "patterns",
         "estimators": held,
         "tensors": tensors,
+        "report": report,
         "metadata": file.metadata(),
     });
     let mut text = vec![format!("{}: patterns ({})", path_text(path), held.join(", "))];
-    text.extend(metadata_lines(file, &["fingerprint"]));
+    // The table has the positions too.
+    let run = file.metadata().get("run").and_then(|text| serde_json::from_str::<Map<_, _>>(text).ok());
+    let shown: Vec<&str> = std::iter::once("fingerprint")
+        .chain(report.iter().flat_map(|_| ["positions", "report"]))
+        .chain(run.iter().map(|_| "run"))
+        .collect();
+    text.extend(metadata_lines(file, &shown));
+    text.extend(run.iter().flat_map(run_lines));
     text.extend(lines);
+    text.extend(report.iter().flat_map(report::lines));
     (description, text)
+}
+
+/// Reads all of the file, to check it.
+fn moments(path: &Path) -> Result<(Value, Vec<String>), Failure> {
+    let moments = MomentFile::inspect(path)?;
+    let (record, metadata) = (moments.record(), moments.file().metadata());
+    let architecture = moments.architecture().unwrap_or("an unnamed architecture");
+    let preprocessing = moments.preprocessing();
+    let layers: Vec<Value> = moments
+        .layers()
+        .map(|(name, shape, positions)| json!({ "name": name, "shape": shape, "positions": positions }))
+        .collect();
+    let description = json!({
+        "file": path_text(path),
+        "kind": "moments",
+        "version": metadata.get("moments"),
+        "architecture": architecture,
+        "images": record.images,
+        "second_moments": moments.has_second_moments(),
+        "checksum": "verified",
+        "run": record.run,
+        "progress": record.progress,
+        "preprocessing": preprocessing.to_json(),
+        "layers": layers,
+        "metadata": metadata,
+    });
+    let second = if moments.has_second_moments() { "with" } else { "without" };
+    let mut text = vec![
+        format!("{}: moments of {}", path_text(path), architecture.escape_debug()),
+        format!("  {} images, {} layers, {second} second moments", record.images, moments.layer_count()),
+        format!(
+            "  version {}, checksum verified; {}",
+            metadata.get("moments").map_or("", String::as_str).escape_debug(),
+            if record.progress.is_some() { "the run has not finished" } else { "the run has finished" }
+        ),
+        input_line(preprocessing),
+    ];
+    text.extend(moments.layers().map(|(name, shape, positions)| {
+        format!("  {:<22}{:<23}{positions} positions", name.escape_debug().to_string(), format!("{shape:?}"))
+    }));
+    text.extend(metadata_lines(
+        moments.file(),
+        &[
+            "moments",
+            "architecture",
+            "images",
+            "second_moments",
+            "checksum",
+            "fingerprint",
+            "channel_order",
+            "pixel_scale",
+            "mean",
+            "std",
+            "run",
+        ],
+    ));
+    text.extend(run_lines(&record.run));
+    Ok((description, text))
+}
+
+/// What a run was, a line for each of its options.
+fn run_lines(run: &Map<String, Value>) -> Vec<String> {
+    let head = if run.is_empty() { "  run: not described" } else { "  run:" };
+    // JSON escapes most control characters, but not all of them.
+    let shown =
+        |text: &str| text.chars().filter(|character| !character.is_control()).take(160).collect::<String>();
+    let lines = run.iter().map(|(key, value)| format!("    {}: {}", shown(key), shown(&value.to_string())));
+    std::iter::once(head.to_owned()).chain(lines).collect()
+}
+
+/// How an image becomes the input.
+fn input_line(preprocessing: &Preprocessing) -> String {
+    format!(
+        "  input ({}): (u8 · {}/255 − {:?}) / {:?}",
+        preprocessing.channel_order, preprocessing.pixel_scale, preprocessing.mean, preprocessing.std
+    )
 }
 
 /// The metadata that were not shown otherwise, shortened.

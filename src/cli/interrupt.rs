@@ -58,3 +58,98 @@ fn ignored_signals() -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What [`patient_process`] says on standard output.
+    const READY: &str = "waiting for signals";
+    const ASKED: &str = "asked to stop";
+
+    /// A process of its own for the tests below: tells when it has been asked to stop, and does not.
+    #[test]
+    #[ignore = "run by the tests beside it, in a process of its own"]
+    fn patient_process() {
+        let interrupt = Interrupt::install().unwrap();
+        println!("\n{READY}");
+        let mut told = false;
+        for _ in 0..6000 {
+            if interrupt.requested() && !told {
+                println!("{ASKED}");
+                told = true;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    struct Patient {
+        child: Child,
+        lines: std::io::Lines<BufReader<ChildStdout>>,
+    }
+
+    impl Patient {
+        /// With a word before the program, a shell's command such as `nohup`.
+        fn start(before: &str) -> Self {
+            let program = std::env::current_exe().unwrap();
+            let name = "cli::interrupt::tests::patient_process";
+            let script = format!("{before} exec \"$0\" --exact --ignored --nocapture {name}");
+            let mut child = Command::new("sh")
+                .args(["-c", &script])
+                .arg(program)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let mut patient = Self { child, lines };
+            patient.wait_for(READY);
+            patient
+        }
+
+        fn wait_for(&mut self, line: &str) {
+            assert!(self.lines.any(|read| read.unwrap() == line), "it never said: {line}");
+        }
+
+        fn send(&self, signal: &str) {
+            let id = self.child.id().to_string();
+            assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        }
+
+        fn end(mut self) -> ExitStatus {
+            self.child.wait().unwrap()
+        }
+    }
+
+    #[test]
+    fn the_first_signal_asks_and_the_second_ends() {
+        for (first, second) in [("INT", "INT"), ("TERM", "TERM"), ("HUP", "INT")] {
+            let mut patient = Patient::start("");
+            patient.send(first);
+            patient.wait_for(ASKED);
+            patient.send(second);
+            let status = patient.end();
+            assert_eq!((status.code(), status.signal()), (Some(STOPPED), None), "{first}, {second}");
+        }
+    }
+
+    #[test]
+    fn ignored_signals_stay_ignored() {
+        let mut patient = Patient::start("trap '' HUP;");
+        patient.send("HUP");
+        patient.send("HUP");
+        // Had it heeded them, it would be gone by now.
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(patient.child.try_wait().unwrap(), None);
+        patient.send("TERM");
+        patient.wait_for(ASKED);
+        patient.send("TERM");
+        assert_eq!(patient.end().code(), Some(STOPPED));
+    }
+}

@@ -36,8 +36,8 @@ pub struct Options {
     /// Learn from share I of N of the images (I from 0 to N-1), or auto: the share that Slurm, Kubernetes or torchrun gives
     #[arg(long, value_name = "I/N", value_parser = shard)]
     shard: Option<Shard>,
-    /// Seconds between checkpoints, from which the same call goes on after it was stopped
-    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Seconds between checkpoints, from which the same call goes on after it was stopped; 0: after every batch
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     checkpoint: u32,
     /// Images computed together [default: 8 on the CPU, on CUDA from its memory; fewer for crops above 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]

@@ -12,6 +12,7 @@ mod learn;
 mod network;
 mod patterns;
 mod progress;
+mod report;
 mod solve;
 
 use clap::{Parser, Subcommand};
@@ -39,7 +40,7 @@ enum Command {
     Solve(Box<solve::Options>),
     /// Time the network: layer by layer and end to end, beside what the device could do
     Bench(Box<bench::Options>),
-    /// Show this build and its devices, or what a weight or pattern file holds
+    /// Show this build and its devices, or what a weight, pattern or moment file holds
     Info(info::Options),
     /// Print shell completions
     Completions(completions::Options),

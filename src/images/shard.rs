@@ -142,6 +142,9 @@ impl Shard {
     /// | `JOB_COMPLETION_INDEX` | `JOB_COMPLETIONS`, which the pod's specification has to set | an indexed Kubernetes job |
     /// | `RANK` | `WORLD_SIZE` | torchrun, or what imitates it |
     ///
+    /// A job array of some tasks of an earlier one is an array of its own, with other shards: to repeat a task, requeue it, or
+    /// write `I/N`.
+    ///
     /// `variable` gives the value of an environment variable; empty ones count as not set.
     ///
     /// # Errors

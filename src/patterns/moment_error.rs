@@ -88,18 +88,16 @@ pub enum MomentError {
     },
     /// A tensor of another shape or type of element.
     #[error(
-        "moments {}: tensor {} is {} of {}, expected {} of F64; copy the file again, or learn again",
-        path.display(), printable(tensor), shape_text(found), element, shape_text(expected)
+        "moments {}: tensor {} is {found}, expected F64 {}; copy the file again, or learn again",
+        path.display(), printable(tensor), shape_text(expected)
     )]
     Shape {
         /// The file.
         path: PathBuf,
         /// Name of the tensor.
         tensor: String,
-        /// Its shape.
-        found: Vec<usize>,
-        /// The type of its elements.
-        element: String,
+        /// Its type of element and shape.
+        found: String,
         /// The shape that is needed.
         expected: Vec<usize>,
     },
@@ -132,21 +130,15 @@ pub enum MomentError {
         problem: &'static str,
     },
     /// Moments of a layer that the network has not, or has elsewhere.
-    #[error(
-        "the moments have layer {} {} where {} has {expected} {}; give the weights that they were summed with",
-        printable(found), shape_text(found_shape), weights.display(), shape_text(expected_shape)
-    )]
+    #[error("the moments have layer {found} where {} has {expected}; give the weights that they were summed with",
+        weights.display())]
     OtherNetwork {
-        /// Name of the layer in the moments.
+        /// Name of the layer in the moments, and shape of its weight.
         found: String,
-        /// Shape of its weight.
-        found_shape: Vec<usize>,
         /// The file of weights.
         weights: PathBuf,
-        /// Name of the layer in its place.
+        /// Name of the layer in its place, and shape of its weight.
         expected: String,
-        /// Shape of its weight.
-        expected_shape: Vec<usize>,
     },
     /// Moments of more or fewer layers than the network has.
     #[error(

@@ -20,7 +20,9 @@ use super::moment_fields::{field_shapes, impossible, is_second, no_positions};
 use super::{Component, LayerSource, MomentError};
 use crate::backend::LayerMoments;
 use crate::network::Preprocessing;
-use crate::weights::{Entry, Fingerprint, PlannedTensor, TensorFile, TensorWriter, Weights};
+use crate::weights::{
+    Entry, Fingerprint, PlannedTensor, TensorFile, TensorWriter, Weights, printable, shape_text,
+};
 
 /// The version of the format that is written and read.
 const VERSION: u32 = 1;
@@ -200,14 +202,14 @@ impl MomentFile {
         &self.fingerprint
     }
 
-    /// Names and positions of the layers.
-    pub fn positions(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.layers.iter().map(|layer| {
+    /// Of each layer its name, the shape of its weight, and how many positions were summed.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &[usize], f64)> {
+        self.layers.iter().map(|StoredLayer { name, shape, fields }| {
             let mut positions = [0.0];
-            if let Some((_, entry)) = layer.fields.first() {
+            if let Some((_, entry)) = fields.first() {
                 decode(self.file.bytes(entry), &mut positions);
             }
-            (layer.name.as_str(), positions[0])
+            (name.as_str(), shape.as_slice(), positions[0])
         })
     }
 
@@ -300,8 +302,7 @@ impl StoredLayer {
                     return Err(MomentError::Shape {
                         path: file.path().to_owned(),
                         tensor,
-                        found: entry.shape.clone(),
-                        element: entry.dtype.to_string(),
+                        found: format!("{} {}", entry.dtype, shape_text(&entry.shape)),
                         expected,
                     });
                 }
@@ -357,11 +358,9 @@ pub(super) fn check_layer(layer: &LayerMoments, number: usize, weights: &Weights
         return Ok(());
     }
     Err(MomentError::OtherNetwork {
-        found: layer.name.clone(),
-        found_shape: layer.shape.clone(),
+        found: format!("{} {}", printable(&layer.name), shape_text(&layer.shape)),
         weights: weights.file().path().to_owned(),
-        expected: name.unwrap_or_default().to_owned(),
-        expected_shape: expected.to_vec(),
+        expected: format!("{} {}", name.unwrap_or_default(), shape_text(expected)),
     })
 }
 

@@ -121,8 +121,7 @@ pub fn solve_neuron(
         pattern.fill(0.0);
         Solved { outcome, positions, conditioning: 0.0 }
     };
-    // Written so that a NaN is too few.
-    if !(positions >= 2.0) {
+    if positions.is_nan() || positions < 2.0 {
         return none(Outcome::FewPositions, pattern);
     }
     let mean = match centering {

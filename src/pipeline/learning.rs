@@ -113,7 +113,7 @@ impl Iterator for LearningBatches {
                 continue;
             }
             let Some((piece, made)) = self.pieces.next() else { break };
-            // A failed image is told with its first piece.
+            // What is left of an image that failed, whatever became of it.
             if piece.image.index < self.next.input {
                 continue;
             }
@@ -285,3 +285,296 @@ impl Iterator for Pieces {
 }
 
 impl ExactSizeIterator for Pieces {}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::images::ImageProblem;
+
+    const LOAD: LoadOptions = LoadOptions { resize: 9, crop: 7, max_pixels: 10_000 };
+
+    /// So many images of various sizes in a folder, and some things between them that are none; numbers as in shard 1/3.
+    fn inputs(folder: &Path, kinds: &str) -> Vec<(u64, InputImage)> {
+        let kind = |(index, kind): (usize, char)| {
+            let name = format!("{index}.png");
+            let path = folder.join(&name);
+            match kind {
+                '-' => {} // missing
+                'e' => fs::write(&path, "").unwrap(),
+                'd' => fs::write(&path, "\u{1}no image").unwrap(),
+                'l' => image::RgbImage::new(200, 51).save(&path).unwrap(), // more pixels than allowed
+                _ => {
+                    let sample = |x: u32, y: u32| (x * 37 + y * 101 + index as u32 * 59) as u8;
+                    let pixel = |x, y| image::Rgb([0, 1, 2].map(|channel| sample(x + channel, y * 3)));
+                    let (width, height) = (3 + index as u32 * 5 % 17, 12 - index as u32 % 11);
+                    image::RgbImage::from_fn(width, height, pixel).save(&path).unwrap();
+                }
+            }
+            (index as u64 * 3 + 1, InputImage { path, name: name.into(), target: None })
+        };
+        kinds.chars().enumerate().map(kind).collect()
+    }
+
+    /// A batch in a form that can be compared.
+    #[derive(Debug, Clone, PartialEq, Default)]
+    struct Plain {
+        crops: Vec<Rgb8>,
+        failed: Vec<(InputImage, String)>,
+        finished: usize,
+        end: Position,
+    }
+
+    impl From<LearningBatch> for Plain {
+        fn from(batch: LearningBatch) -> Self {
+            let failed = batch.failed.into_iter().map(|(input, error)| (input, error.to_string())).collect();
+            Self { crops: batch.crops, failed, finished: batch.finished, end: batch.end }
+        }
+    }
+
+    /// The batches, one crop after the other and nothing ahead.
+    fn slow_batches(
+        inputs: &[(u64, InputImage)],
+        crops: Option<Crops>,
+        size: usize,
+        start: Position,
+    ) -> Vec<Plain> {
+        let count = crops.map_or(1, |crops| crops.count);
+        let mut batches = Vec::new();
+        let mut batch = Plain { end: start, ..Plain::default() };
+        for (index, (number, input)) in inputs.iter().enumerate().skip(start.input) {
+            let first = if index == start.input { start.crop } else { 0 };
+            if let Err(error) = decode(&input.path, LOAD.max_pixels) {
+                batch.failed.push((input.clone(), error.to_string()));
+                batch.end = Position { input: index + 1, crop: 0 };
+                continue;
+            }
+            for crop in first..count {
+                batch.crops.push(match crops {
+                    None => crate::images::load(&input.path, &LOAD).unwrap(),
+                    Some(Crops { seed, .. }) => {
+                        let image = decode(&input.path, LOAD.max_pixels).unwrap();
+                        random_crops(&image, LOAD.crop, seed, *number, crop..crop + 1).unwrap().remove(0)
+                    }
+                });
+                batch.finished += usize::from(crop + 1 == count);
+                batch.end = if crop + 1 == count {
+                    Position { input: index + 1, crop: 0 }
+                } else {
+                    Position { input: index, crop: crop + 1 }
+                };
+                if batch.crops.len() == size {
+                    let end = batch.end;
+                    batches.push(std::mem::take(&mut batch));
+                    batch.end = end;
+                }
+            }
+        }
+        if !batch.crops.is_empty() || !batch.failed.is_empty() {
+            batches.push(batch);
+        }
+        batches
+    }
+
+    fn random(count: u32) -> Option<Crops> {
+        Some(Crops { count, seed: 4 })
+    }
+
+    #[test]
+    fn batches_are_those_of_a_slow_loop_whatever_the_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        for kinds in ["", "i", "-", "iiiiiiiii", "-ied-iil-i", "iii---", "ei-e--i"] {
+            let inputs = inputs(folder.path(), kinds);
+            for crops in [None, random(1), random(5), random(23)] {
+                for size in [1, 4, 5, 50, 1000] {
+                    let expected = slow_batches(&inputs, crops, size, Position::default());
+                    for (threads, ahead) in [(0, 0), (1, 2), (2, 1), (3, 7), (16, 2)] {
+                        let batches = learning_batches(
+                            inputs.clone(),
+                            LOAD,
+                            crops,
+                            threads,
+                            size,
+                            ahead,
+                            Position::default(),
+                        );
+                        let found: Vec<Plain> = batches.map(Plain::from).collect();
+                        assert!(
+                            found == expected,
+                            "{kinds}, {crops:?}, {size} a batch, {threads} threads, {ahead} ahead"
+                        );
+                        assert!(found.iter().rev().skip(1).all(|batch| batch.crops.len() == size));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn from_the_end_of_any_batch_the_rest_of_the_run_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = inputs(folder.path(), "-iei--idil-");
+        for crops in [None, random(1), random(3), random(17)] {
+            for size in [1, 2, 5, 16, 17, 34] {
+                let run = |threads, start| {
+                    learning_batches(inputs.clone(), LOAD, crops, threads, size, 2, start).map(Plain::from)
+                };
+                let whole: Vec<Plain> = run(2, Position::default()).collect();
+                assert!(whole.len() > 1 || size > 4);
+                for (index, batch) in whole.iter().enumerate() {
+                    let threads = 1 + index % 4;
+                    let rest: Vec<Plain> = run(threads, batch.end).collect();
+                    assert!(rest == whole[index + 1..], "{crops:?}, {size}, after {index}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_other_position_begins_batches_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = inputs(folder.path(), "i-ii");
+        let crops = random(6);
+        for input in 0..6 {
+            for crop in [0, 1, 4, 5] {
+                let start = Position { input, crop };
+                let found: Vec<Plain> =
+                    learning_batches(inputs.clone(), LOAD, crops, 2, 4, 1, start).map(Plain::from).collect();
+                assert!(found == slow_batches(&inputs, crops, 4, start), "{start:?}");
+            }
+            // Behind its last crop is before the next image.
+            let behind = learning_batches(inputs.clone(), LOAD, crops, 2, 4, 1, Position { input, crop: 6 });
+            let next = slow_batches(&inputs, crops, 4, Position { input: input + 1, crop: 0 });
+            assert!(behind.map(Plain::from).eq(next));
+        }
+    }
+
+    #[test]
+    fn a_crop_is_the_same_in_every_shard() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = inputs(folder.path(), "iiii");
+        let crops = |inputs: &[(u64, InputImage)]| -> Vec<Rgb8> {
+            let batches = learning_batches(inputs.to_vec(), LOAD, random(8), 2, 5, 1, Position::default());
+            batches.flat_map(|batch| batch.crops).collect()
+        };
+        let all = crops(&inputs);
+        for index in 0..4 {
+            assert!(crops(&inputs[index..=index]) == all[index * 8..index * 8 + 8]);
+        }
+    }
+
+    #[test]
+    fn crops_made_ahead_are_bounded_in_bytes_and_busy_every_thread() {
+        for crop in [1, 7, 224, 1000, 4096, 16_384] {
+            let bytes = 3 * u64::from(crop).pow(2);
+            for count in [1, 2, 27, 28, 100, 5000, u32::MAX] {
+                for threads in [1, 2, 7, 64] {
+                    for wanted in [0, 1, 16, 500, usize::MAX] {
+                        let (piece, ahead) = pieces(crop, count, threads, wanted);
+                        let case = format!("{crop}, {count}, {threads}, {wanted}: {piece} × {ahead}");
+                        assert!(piece >= 1 && piece <= count && ahead >= 1, "{case}");
+                        let made = u64::from(piece) * bytes;
+                        assert!(piece == 1 || made <= PIECE_BYTES, "{case}");
+                        assert!(
+                            (piece == 1 && ahead == 1) || made * ahead as u64 <= LOOKAHEAD_BYTES,
+                            "{case}"
+                        );
+                        let fitting = (LOOKAHEAD_BYTES / bytes) as usize;
+                        assert!(ahead >= threads.min(fitting), "{case}");
+                        // Pieces of about one length leave less than half of what is wanted unused.
+                        let most = wanted.max(threads).min(fitting.max(1));
+                        assert!(2 * piece as usize * ahead >= most, "{case}");
+                        assert!(piece as usize * ahead <= most, "{case}");
+                    }
+                }
+            }
+        }
+        assert_eq!(pieces(224, 1, 8, 128), (1, 128));
+        assert_eq!(pieces(224, 100, 2, 128), (25, 5));
+        assert_eq!(pieces(224, 28, 2, 128), (14, 9));
+    }
+
+    #[test]
+    fn an_image_is_decoded_once_and_let_go_when_its_last_piece_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = inputs(folder.path(), "iii");
+        let path = |index: usize| inputs[index].1.path.clone();
+        let held = |piece: &Piece| matches!(piece.image.state.lock().unwrap().decoded, Decoded::Yes(_));
+        let start = Position { input: 0, crop: 4 };
+        let mut pieces = Pieces::new(inputs.clone(), 10, 3, start);
+        // From crop 4: 4 to 6, 7 to 9; then 0, 3, 6 and 9 alone.
+        assert_eq!(pieces.len(), 2 + 4 + 4);
+        let mut kept = Vec::new();
+        for (index, begins) in [(0, vec![4, 7]), (1, vec![0, 3, 6, 9]), (2, vec![0, 3, 6, 9])] {
+            for (number, begin) in begins.iter().enumerate() {
+                let left = pieces.len();
+                let piece = pieces.next().unwrap();
+                assert_eq!(pieces.len(), left - 1);
+                assert_eq!((piece.image.index, piece.crops.start, piece.first), (index, *begin, number == 0));
+                let made = piece.random_crops(&LOAD, 0).unwrap();
+                assert_eq!(made.len(), piece.crops.len());
+                if number == 0 {
+                    fs::remove_file(path(index)).unwrap();
+                }
+                assert_eq!(held(&piece), number + 1 < begins.len());
+                kept.push(piece);
+            }
+        }
+        assert!(pieces.next().is_none());
+    }
+
+    #[test]
+    fn the_first_piece_tells_the_error_whoever_finds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let pieces: Vec<Piece> =
+                Pieces::new(inputs(folder.path(), "-"), 9, 3, Position::default()).collect();
+            let mut results = [None, None, None];
+            for index in order {
+                results[index] = Some(pieces[index].random_crops(&LOAD, 0));
+            }
+            assert!(matches!(results, [Some(Err(_)), Some(Ok(_)), Some(Ok(_))]), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_an_image_follows_the_piece_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = inputs(folder.path(), "iii");
+        let run = |threads| {
+            let pieces = Pieces::new(inputs.clone(), 10, 2, Position::default());
+            let work = |piece: &Piece| {
+                if piece.image.index == 1 && piece.crops.contains(&4) {
+                    return Err(ImageError::new(&piece.image.input.path, ImageProblem::Empty));
+                }
+                piece.random_crops(&LOAD, 0)
+            };
+            LearningBatches {
+                pieces: Prefetch::new(pieces, threads, 4, work),
+                waiting: Vec::new().into_iter(),
+                count: 10,
+                size: 6,
+                next: Position::default(),
+            }
+        };
+        for threads in [1, 3] {
+            let batches: Vec<Plain> = run(threads).map(Plain::from).collect();
+            let lengths: Vec<usize> = batches.iter().map(|batch| batch.crops.len()).collect();
+            // 10 and 4 and 10 crops.
+            assert_eq!(lengths, [6, 6, 6, 6]);
+            let failed: Vec<usize> = batches.iter().map(|batch| batch.failed.len()).collect();
+            assert_eq!(failed, [0, 0, 1, 0]);
+            let ends: Vec<(usize, u32)> =
+                batches.iter().map(|batch| (batch.end.input, batch.end.crop)).collect();
+            assert_eq!(ends, [(0, 6), (1, 2), (2, 4), (3, 0)]);
+        }
+    }
+
+    #[test]
+    fn batches_can_be_made_on_another_thread() {
+        fn sent<T: Send>() {}
+        sent::<LearningBatches>();
+    }
+}

@@ -5,6 +5,7 @@ mod bench;
 mod cuda;
 mod images;
 mod info;
+mod learn;
 mod outputs;
 mod refused;
 mod resume;

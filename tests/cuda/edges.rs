@@ -120,9 +120,13 @@ fn batches_without_images_and_of_wrong_sizes() {
 
 /// Runs an ignored test of this file in a process of its own; gives what it printed, which must say that it passed.
 fn in_child(test: &str, variables: &[(&str, &str)]) -> String {
+    ignored_in_child(&format!("edges::{test}"), variables)
+}
+
+/// As [`in_child`], of any file.
+pub fn ignored_in_child(test: &str, variables: &[(&str, &str)]) -> String {
     let mut command = Command::new(std::env::current_exe().expect("this program has a name"));
-    let name = format!("edges::{test}");
-    command.args(["--exact", &name, "--ignored", "--nocapture", "--test-threads", "1"]);
+    command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads", "1"]);
     for (variable, value) in variables {
         command.env(variable, value);
     }
@@ -134,7 +138,7 @@ fn in_child(test: &str, variables: &[(&str, &str)]) -> String {
 }
 
 /// What a child printed behind a word.
-fn printed<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
+pub fn printed<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
     text.lines().filter_map(|line| line.split_once(word)).map(|(_, rest)| rest.trim()).collect()
 }
 

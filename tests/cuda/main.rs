@@ -6,6 +6,10 @@ mod edges;
 mod heat_maps;
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
+mod learn;
+// Shared with the tests of learning on the CPU.
+#[path = "../learning/learned.rs"]
+mod learned;
 mod passes;
 mod precision;
 mod real_network;

@@ -286,6 +286,7 @@ fn run(gpu: &Gpu, layer: &Layer, split: Split) -> Sums {
         maps,
         bias: bias.address(),
         pilots: pilots.address(),
+        counts: counts.address(),
         input_sums: input_sums.address(),
         partials: partials.address(),
         positive_x: products[0].address(),

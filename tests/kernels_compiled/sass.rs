@@ -48,18 +48,20 @@ impl Code {
     /// Products on tensor cores with sums in float32, cp.async and ldmatrix.
     fn demanded(&self) -> Vec<&'static str> {
         let words: Vec<&str> = self.kernel.split('_').collect();
+        let is_moments = words[0] == "moments";
         let product = match (words[0], words.get(2).copied()) {
-            ("convolution", Some("f16")) => "HMMA.16816.F32",
-            ("convolution", Some("bf16")) => "HMMA.16816.F32.BF16",
-            ("convolution", Some("f32")) => "FFMA",
+            ("convolution" | "moments", Some("f16")) => "HMMA.16816.F32",
+            ("convolution" | "moments", Some("bf16")) => "HMMA.16816.F32.BF16",
+            ("convolution" | "moments", Some("f32")) => "FFMA",
             _ => return Vec::new(),
         };
         let mut opcodes = vec![product];
         if product != "FFMA" {
-            opcodes.push("LDSM");
+            // Positions are the depth of the products, and lie in rows.
+            opcodes.push(if is_moments { "LDSM.16.MT88.4" } else { "LDSM" });
         }
-        // Rows of an image are 3 channels wide: no 16 bytes to copy at a time.
-        if words[1] != "image" {
+        // Rows of an image are 3 channels wide: no 16 bytes to copy at a time; its z has them.
+        if words[1] != "image" || is_moments {
             opcodes.push("LDGSTS");
         }
         opcodes

@@ -3,7 +3,7 @@
 use vggx::backend::{Backend, Moments};
 use vggx::weights::ElementType;
 
-use crate::learned::{self, ALL, Images, learn, learn_from};
+use crate::learned::{self, ALL, Images, learn_from};
 use crate::reference::{cosine, random_vgg};
 use crate::support::{Case, half_flat_pixels, random_pixels};
 
@@ -35,6 +35,15 @@ fn cases() -> Vec<(&'static str, Case)> {
     ]
 }
 
+/// With second moments.
+fn zeros(case: &Case) -> Moments {
+    Moments::zeros(case.weights.network(), true)
+}
+
+fn learn(backend: &dyn Backend, case: &Case, batches: &[Images]) -> Moments {
+    learn_from(backend, zeros(case), batches)
+}
+
 /// Every bit of every sum.
 fn bits(moments: &Moments) -> Vec<(String, Vec<u64>)> {
     let fields = moments.layers.iter().flat_map(|layer| {
@@ -61,13 +70,13 @@ fn assert_same(ours: &Moments, theirs: &Moments, context: &str) {
 fn threads_do_not_change_a_bit() {
     for (name, case) in cases() {
         let images = batches(&[3, 33, 1, 2, 7], 1);
-        let alone = learn(&case.backend(1), &case.weights, &images);
+        let alone = learn(&case.backend(1), &case, &images);
         for threads in [2, 3, 5] {
-            let shared = learn(&case.backend(threads), &case.weights, &images);
+            let shared = learn(&case.backend(threads), &case, &images);
             assert_same(&shared, &alone, &format!("{name}, {threads} threads"));
         }
         // It is not that nothing is summed: another image changes every layer.
-        let others = learn(&case.backend(2), &case.weights, &batches(&[3, 33, 1, 2, 7], 2));
+        let others = learn(&case.backend(2), &case, &batches(&[3, 33, 1, 2, 7], 2));
         for (ours, theirs) in alone.layers.iter().zip(&others.layers) {
             assert_ne!(ours.positive_xy, theirs.positive_xy, "{name}, {}", ours.name);
         }
@@ -79,8 +88,8 @@ fn threads_do_not_change_a_bit() {
 fn going_on_from_stored_moments_gives_the_bits_of_one_run() {
     for (name, case) in cases() {
         let images = batches(&[3, 1, 9, 2], 3);
-        let whole = learn(&case.backend(2), &case.weights, &images);
-        let mut stored = Moments::zeros(case.weights.network(), false);
+        let whole = learn(&case.backend(2), &case, &images);
+        let mut stored = zeros(&case);
         for (index, batch) in images.iter().enumerate() {
             stored = learn_from(&case.backend(index % 3 + 1), stored, std::slice::from_ref(batch));
         }
@@ -88,7 +97,7 @@ fn going_on_from_stored_moments_gives_the_bits_of_one_run() {
 
         // Looking at the moments on the way changes nothing either.
         let backend = case.backend(2);
-        let mut learner = backend.learn(Moments::zeros(case.weights.network(), false)).expect("memory");
+        let mut learner = backend.learn(zeros(&case)).expect("memory");
         for Images { size: (height, width), pixels } in &images {
             let joined = pixels.concat();
             let pixels = vggx::backend::Pixels::Rgb8(&joined);
@@ -108,10 +117,10 @@ fn merged_shards_give_the_patterns_of_one_run() {
     for (name, case) in cases() {
         let images = batches(&[3, 9, 17, 2, 3, 9, 7, 2], 5);
         let backend = case.backend(2);
-        let whole = learn(&backend, &case.weights, &images);
-        let mut merged = Moments::zeros(case.weights.network(), false);
+        let whole = learn(&backend, &case, &images);
+        let mut merged = zeros(&case);
         for shard in images.chunks(2) {
-            let mut shard = learn(&backend, &case.weights, shard);
+            let mut shard = learn(&backend, &case, shard);
             for (sum, layer) in merged.layers.iter_mut().zip(&mut shard.layers) {
                 for (sums, values) in sum.values_mut().into_iter().zip(layer.values_mut()) {
                     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += *value);
@@ -156,9 +165,9 @@ fn nothing_adds_nothing() {
     let (_, case) = cases().remove(0);
     let backend = case.backend(2);
     let images = batches(&[2, 0, 1], 7);
-    let whole = learn(&backend, &case.weights, &images);
+    let whole = learn(&backend, &case, &images);
     let without: Vec<Images> = images.into_iter().filter(|batch| !batch.pixels.is_empty()).collect();
-    assert_same(&learn(&backend, &case.weights, &without), &whole, "an empty batch");
-    let zeros = Moments::zeros(case.weights.network(), false);
-    assert_same(&learn(&backend, &case.weights, &[]), &zeros, "no batch");
+    assert_same(&learn(&backend, &case, &without), &whole, "an empty batch");
+    let zeros = zeros(&case);
+    assert_same(&learn(&backend, &case, &[]), &zeros, "no batch");
 }

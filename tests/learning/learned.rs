@@ -35,7 +35,7 @@ pub fn learn_from(backend: &dyn Backend, moments: Moments, batches: &[Images]) -
     learner.moments().expect("a CPU does not fail").clone()
 }
 
-/// Adds batches to nothing.
+/// Adds batches to nothing, without second moments.
 pub fn learn(backend: &dyn Backend, weights: &Weights, batches: &[Images]) -> Moments {
     learn_from(backend, Moments::zeros(weights.network(), false), batches)
 }

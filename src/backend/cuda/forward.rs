@@ -33,7 +33,7 @@ impl<'a> Steps<'a> {
         shape: String,
         parameters: impl Into<Parameters>,
     ) {
-        self.list.push(Step::Launch { kernel, size, parameters: parameters.into(), shape });
+        self.list.push(Step::Launch { kernel, size, parameters: Box::new(parameters.into()), shape });
     }
 
     /// A kernel's name for the plan's elements.

@@ -356,6 +356,7 @@ pub struct VggxMoments {
     pub maps: VggxMomentMaps,
     pub bias: vggx_address,
     pub pilots: vggx_address,
+    pub counts: vggx_address,
     pub input_sums: vggx_address,
     pub partials: vggx_address,
     pub positive_x: vggx_address,
@@ -368,23 +369,24 @@ pub struct VggxMoments {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of VggxMoments"][::std::mem::size_of::<VggxMoments>() - 152usize];
+    ["Size of VggxMoments"][::std::mem::size_of::<VggxMoments>() - 160usize];
     ["Alignment of VggxMoments"][::std::mem::align_of::<VggxMoments>() - 8usize];
     ["Offset of field: VggxMoments::maps"][::std::mem::offset_of!(VggxMoments, maps) - 0usize];
     ["Offset of field: VggxMoments::bias"][::std::mem::offset_of!(VggxMoments, bias) - 80usize];
     ["Offset of field: VggxMoments::pilots"][::std::mem::offset_of!(VggxMoments, pilots) - 88usize];
-    ["Offset of field: VggxMoments::input_sums"][::std::mem::offset_of!(VggxMoments, input_sums) - 96usize];
-    ["Offset of field: VggxMoments::partials"][::std::mem::offset_of!(VggxMoments, partials) - 104usize];
-    ["Offset of field: VggxMoments::positive_x"][::std::mem::offset_of!(VggxMoments, positive_x) - 112usize];
+    ["Offset of field: VggxMoments::counts"][::std::mem::offset_of!(VggxMoments, counts) - 96usize];
+    ["Offset of field: VggxMoments::input_sums"][::std::mem::offset_of!(VggxMoments, input_sums) - 104usize];
+    ["Offset of field: VggxMoments::partials"][::std::mem::offset_of!(VggxMoments, partials) - 112usize];
+    ["Offset of field: VggxMoments::positive_x"][::std::mem::offset_of!(VggxMoments, positive_x) - 120usize];
     ["Offset of field: VggxMoments::positive_xy"]
-        [::std::mem::offset_of!(VggxMoments, positive_xy) - 120usize];
+        [::std::mem::offset_of!(VggxMoments, positive_xy) - 128usize];
     ["Offset of field: VggxMoments::negative_xy"]
-        [::std::mem::offset_of!(VggxMoments, negative_xy) - 128usize];
+        [::std::mem::offset_of!(VggxMoments, negative_xy) - 136usize];
     ["Offset of field: VggxMoments::chunk_positions"]
-        [::std::mem::offset_of!(VggxMoments, chunk_positions) - 136usize];
-    ["Offset of field: VggxMoments::chunks"][::std::mem::offset_of!(VggxMoments, chunks) - 140usize];
-    ["Offset of field: VggxMoments::stages"][::std::mem::offset_of!(VggxMoments, stages) - 144usize];
-    ["Offset of field: VggxMoments::reserved"][::std::mem::offset_of!(VggxMoments, reserved) - 148usize];
+        [::std::mem::offset_of!(VggxMoments, chunk_positions) - 144usize];
+    ["Offset of field: VggxMoments::chunks"][::std::mem::offset_of!(VggxMoments, chunks) - 148usize];
+    ["Offset of field: VggxMoments::stages"][::std::mem::offset_of!(VggxMoments, stages) - 152usize];
+    ["Offset of field: VggxMoments::reserved"][::std::mem::offset_of!(VggxMoments, reserved) - 156usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]

@@ -23,7 +23,7 @@ pub(super) enum Step {
     /// Sets bytes to zero.
     Clear { address: u64, bytes: usize },
     /// Runs a kernel.
-    Launch { kernel: String, size: LaunchSize, parameters: Parameters, shape: String },
+    Launch { kernel: String, size: LaunchSize, parameters: Box<Parameters>, shape: String },
 }
 
 macro_rules! parameters {

@@ -151,6 +151,7 @@ impl LayerSums<'_> {
             maps: self.maps,
             bias: self.bias,
             pilots: steps.at.of(self.learn.pilots),
+            counts: steps.at.of(self.learn.counts),
             input_sums: steps.at.of(self.learn.batch_inputs),
             partials: steps.at.of(self.learn.partials),
             positive_x,

@@ -1,0 +1,81 @@
+//! The report of how patterns came out, as a table.
+
+use crate::patterns::{Component, ComponentReport, LayerReport, Report, Spread};
+
+/// Neurons without a pattern that are listed by number.
+const LISTED: usize = 6;
+
+/// A row for each layer and component, under a heading.
+pub fn lines(report: &Report) -> Vec<String> {
+    let mut rows = vec![
+        ["layer", "patterns", "positions", "share", "fewest", "median", "conditioning", "(median)"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    let mut without = vec!["neurons without".to_owned()];
+    for layer in &report.layers {
+        for component in Component::ALL {
+            rows.push(row(layer, component));
+            without.push(neurons(layer.component(component)));
+        }
+    }
+    let widths: Vec<usize> =
+        (0..8).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let mut lines = vec![
+        "  share: of positions in the regime; fewest, median: positions of a neuron; conditioning: wᵀ(numerator) / E[y²], \
+         the least"
+            .to_owned(),
+    ];
+    lines.extend(rows.iter().zip(&without).map(|(row, without)| {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, &width))| match column {
+                0 | 1 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            })
+            .collect();
+        format!("  {}  {without}", cells.join("  "))
+    }));
+    lines
+}
+
+fn row(layer: &LayerReport, component: Component) -> Vec<String> {
+    let report = layer.component(component);
+    let first = component == Component::ALL[0];
+    let share = match component {
+        Component::Positive => layer.active,
+        Component::Negative => layer.active.map(|active| 1.0 - active),
+        Component::Linear => layer.active.map(|_| 1.0),
+    };
+    let conditioning = |of: fn(Spread) -> f64| {
+        report.conditioning.map_or_else(|| "-".to_owned(), |spread| format!("{:.1e}", of(spread)))
+    };
+    vec![
+        // As it stands in a file, which anybody may have written: nothing of it controls the terminal.
+        if first {
+            layer.name.chars().take(40).flat_map(char::escape_debug).collect()
+        } else {
+            String::new()
+        },
+        component.name().to_owned(),
+        if first { layer.positions.to_string() } else { String::new() },
+        share.map_or_else(|| "-".to_owned(), |share| format!("{:.1}%", 100.0 * share)),
+        format!("{:.0}", report.positions.least),
+        format!("{:.0}", report.positions.median),
+        conditioning(|spread| spread.least),
+        conditioning(|spread| spread.median),
+    ]
+}
+
+/// How many neurons have no pattern, and the first of them.
+fn neurons(report: &ComponentReport) -> String {
+    let without = report.without();
+    let Some(first) = without.get(..LISTED.min(without.len())).filter(|first| !first.is_empty()) else {
+        return "none".to_owned();
+    };
+    let numbers: Vec<String> = first.iter().map(usize::to_string).collect();
+    let more = if without.len() > LISTED { ", …" } else { "" };
+    format!("{}: {}{more}", without.len(), numbers.join(", "))
+}
