@@ -1,16 +1,15 @@
-//! Σxxᵀ of a layer: the launches that add a batch's, and the sums as the device lays them out. What the kernels do stands in
-//! `kernels/params.h`.
+//! The launches that add Σxxᵀ of a batch. What the kernels do stands in `kernels/params.h`.
 
+use super::second_sums::SecondLayout;
+use crate::backend::LAGS;
 use crate::backend::cuda::device::LaunchSize;
 use crate::backend::cuda::options::Precision;
 use crate::backend::cuda::params::{
     VGGX_SECOND_CHUNK, VGGX_SECOND_KINDS, VGGX_SECOND_PLANES, VggxSecondDense, VggxSecondMaps,
     VggxSecondPass, VggxSecondRegions, VggxSecondView,
 };
-use crate::backend::cuda::plan::padded;
 use crate::backend::cuda::program::Parameters;
 use crate::backend::cuda::tiles::Limits;
-use crate::backend::{LAGS, Lags, SecondMoments};
 
 /// Positions, or a dense layer's images, that are summed in float32.
 const CHUNK: usize = VGGX_SECOND_CHUNK as usize;
@@ -25,40 +24,26 @@ const FARTHEST: usize = 2;
 
 /// A layer's input in a batch.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::backend::cuda) struct SecondShape {
+pub(super) struct SecondShape {
     pub precision: Precision,
     pub images: usize,
     /// Of the map; 1 of a dense layer.
     pub height: usize,
     /// Of the map; 1 of a dense layer.
     pub width: usize,
-    /// In the file.
-    pub inputs: usize,
-    pub kind: InputKind,
-}
-
-/// How the device lays a layer's input out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::backend::cuda) enum InputKind {
-    /// The image's three channels.
-    Image,
-    /// A map, channels padded.
-    Map,
-    /// A vector that was flattened from so many positions, channel by channel in the file, position by position on the
-    /// device.
-    Vector { flatten: usize },
+    pub layout: SecondLayout,
 }
 
 /// Where a batch's input is (`VggxSecondMaps` says what each is), and where the sums are added.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::backend::cuda) struct SecondAddresses {
+pub(super) struct SecondAddresses {
     pub input: u64,
     pub factors: u64,
     pub common: u64,
     pub sums: u64,
     /// Buffers of [`SecondShape::scratch`] bytes; any contents.
     pub scratch: [u64; 5],
-    /// [`SecondShape::accumulators`] float64.
+    /// [`SecondLayout::len`] float64.
     pub accumulators: u64,
 }
 
@@ -108,21 +93,16 @@ struct Lines {
 }
 
 impl SecondShape {
-    /// Channels of the input on the device.
     fn channels(&self) -> usize {
-        match self.kind {
-            InputKind::Image => 3,
-            InputKind::Map => padded(self.inputs),
-            InputKind::Vector { flatten } => padded(self.inputs / flatten) * flatten,
-        }
-    }
-
-    fn line_channels(&self) -> usize {
-        if self.kind == InputKind::Image { 64 } else { self.channels() }
+        self.layout.channels()
     }
 
     fn is_dense(&self) -> bool {
-        matches!(self.kind, InputKind::Vector { .. })
+        self.layout.is_dense()
+    }
+
+    fn line_channels(&self) -> usize {
+        if self.layout.is_image() { 64 } else { self.channels() }
     }
 
     fn planes(&self) -> usize {
@@ -140,12 +120,6 @@ impl SecondShape {
             Precision::F32 => SQUARE,
             Precision::F16 | Precision::Bf16 => WIDE,
         }
-    }
-
-    /// Float64 that the layer's sums take on the device.
-    pub fn accumulators(&self) -> usize {
-        let channels = self.channels();
-        if self.is_dense() { channels * (channels + 1) / 2 } else { PLANES * channels * channels }
     }
 
     /// Bytes of the buffers that adding a batch needs.
@@ -205,7 +179,7 @@ impl SecondShape {
         let mut plane = 0;
         for (rows, length, start, row_stride, position_stride, lags) in parts {
             // The first layer's lines hold the lags side by side.
-            let image = self.kind == InputKind::Image;
+            let image = self.layout.is_image();
             let (reach, products) = if image { (0, 1) } else { (FARTHEST.min(length - 1), lags) };
             let of_row = images * (length + reach);
             let positions = rows * of_row;
@@ -329,148 +303,23 @@ impl SecondShape {
             }
         }
     }
-
-    /// Where an input of the file is among the channels of a vector on the device.
-    fn device_channel(&self, input: usize) -> usize {
-        match self.kind {
-            InputKind::Image | InputKind::Map => input,
-            InputKind::Vector { flatten } => {
-                input % flatten * padded(self.inputs / flatten) + input / flatten
-            }
-        }
-    }
-
-    /// Where the device holds the product of two inputs of a dense layer.
-    fn place_in_triangle(&self, row: usize, column: usize) -> usize {
-        let [a, b] = [row, column].map(|input| self.device_channel(input));
-        let (row, column) = (a.max(b), a.min(b));
-        row * (row + 1) / 2 + column
-    }
-
-    /// Calls `visit` with every sum of the moments and its place on the device. Of a product at lag (0, 0) the device
-    /// keeps both halves alike up to rounding; the upper one counts.
-    fn for_each(&self, second: &mut SecondMoments, mut visit: impl FnMut(&mut f64, usize)) {
-        match second {
-            SecondMoments::Dense(triangle) => {
-                let mut sums = triangle.iter_mut();
-                for row in 0..self.inputs {
-                    for (column, sum) in sums.by_ref().take(row + 1).enumerate() {
-                        visit(sum, self.place_in_triangle(row, column));
-                    }
-                }
-            }
-            SecondMoments::Convolution(Lags { map, top, bottom, left, right, corners }) => {
-                let (inputs, channels) = (self.inputs, self.channels());
-                let mut plane = 0;
-                for (index, sums) in [map, top, bottom, left, right, corners].into_iter().enumerate() {
-                    for (lag, sums) in sums.chunks_exact_mut(inputs * inputs).enumerate() {
-                        let symmetric = lag == 0 || index == 5;
-                        for (at, sum) in sums.iter_mut().enumerate() {
-                            let (row, column) = (at / inputs, at % inputs);
-                            let (row, column) =
-                                if symmetric && row > column { (column, row) } else { (row, column) };
-                            visit(sum, (plane * channels + row) * channels + column);
-                        }
-                        plane += 1;
-                    }
-                }
-            }
-        }
-    }
-
-    /// The sums as the device holds them.
-    pub fn to_device(&self, second: &SecondMoments) -> Vec<f64> {
-        let mut values = vec![0.0; self.accumulators()];
-        self.for_each(&mut second.clone(), |sum, place| values[place] = *sum);
-        values
-    }
-
-    /// The sums that the device holds.
-    pub fn from_device(&self, values: &[f64], second: &mut SecondMoments) {
-        self.for_each(second, |sum, place| *sum = values[place]);
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shape(
-        precision: Precision,
-        (images, side): (usize, usize),
-        inputs: usize,
-        kind: InputKind,
-    ) -> SecondShape {
-        SecondShape { precision, images, height: side, width: side, inputs, kind }
-    }
-
-    #[test]
-    fn sums_come_back_from_the_device_as_they_went() {
-        let numbers = |count: usize| (0..count).map(|index| (index + 1) as f64).collect::<Vec<_>>();
-        for (inputs, kind) in [
-            (3, InputKind::Image),
-            (3, InputKind::Map),
-            (70, InputKind::Map),
-            (20, InputKind::Vector { flatten: 4 }),
-            (65, InputKind::Vector { flatten: 1 }),
-        ] {
-            let shape = shape(Precision::F16, (2, 1), inputs, kind);
-            let (second, mut back) = if shape.is_dense() {
-                let count = inputs * (inputs + 1) / 2;
-                (SecondMoments::Dense(numbers(count)), SecondMoments::Dense(vec![0.0; count]))
-            } else {
-                let mut lags = Lags::zeros(inputs);
-                let Lags { map, top, bottom, left, right, corners } = &mut lags;
-                for sums in [map, top, bottom, left, right, corners] {
-                    *sums = numbers(sums.len());
-                }
-                // Symmetric where sums are.
-                let plane = inputs * inputs;
-                for planes in
-                    [&mut lags.map, &mut lags.top, &mut lags.bottom, &mut lags.left, &mut lags.right]
-                {
-                    mirror(&mut planes[..plane], inputs);
-                }
-                lags.corners.chunks_exact_mut(plane).for_each(|sums| mirror(sums, inputs));
-                (SecondMoments::Convolution(lags), SecondMoments::Convolution(Lags::zeros(inputs)))
-            };
-            let device = shape.to_device(&second);
-            assert_eq!(device.len(), shape.accumulators());
-            shape.from_device(&device, &mut back);
-            assert!(back == second, "{kind:?}");
-        }
-    }
-
-    fn mirror(sums: &mut [f64], side: usize) {
-        for row in 0..side {
-            for column in 0..row {
-                sums[row * side + column] = sums[column * side + row];
-            }
-        }
-    }
-
-    #[test]
-    fn a_flattened_input_goes_from_channel_by_channel_to_position_by_position() {
-        // Three channels, four positions: input 5 is channel 1 at position 1, which on the device is 1 * 64 + 1.
-        let shape = shape(Precision::F16, (2, 1), 12, InputKind::Vector { flatten: 4 });
-        assert_eq!(shape.device_channel(5), 65);
-        assert_eq!(shape.place_in_triangle(5, 4), 65 * 66 / 2 + 1);
-        // Input 4 is channel 1 at position 0, input 3 channel 0 at position 3: the order turns round.
-        assert_eq!(shape.place_in_triangle(4, 3), 192 * 193 / 2 + 1);
+    fn shape(precision: Precision, (images, side): (usize, usize), inputs: usize) -> SecondShape {
+        let layout = if inputs == 3 { SecondLayout::image() } else { SecondLayout::map(inputs) };
+        SecondShape { precision, images, height: side, width: side, layout }
     }
 
     #[test]
     fn a_pass_stays_within_its_memory() {
         for precision in [Precision::F16, Precision::F32] {
-            for (side, inputs, kind) in [
-                (224, 3, InputKind::Image),
-                (224, 64, InputKind::Map),
-                (112, 128, InputKind::Map),
-                (28, 512, InputKind::Map),
-                (14, 512, InputKind::Map),
-            ] {
+            for (side, inputs) in [(224, 3), (224, 64), (112, 128), (28, 512), (14, 512)] {
                 for images in [1, 7, 64, 200] {
-                    let shape = shape(precision, (images, side), inputs, kind);
+                    let shape = shape(precision, (images, side), inputs);
                     let [.., lines, partials] = shape.scratch();
                     assert!(lines + partials <= PASS_BYTES, "{shape:?}: {lines} + {partials}");
                     let pass = shape.images_of_pass();
@@ -478,7 +327,7 @@ mod tests {
                 }
             }
         }
-        let deep = shape(Precision::F16, (64, 14), 512, InputKind::Map);
+        let deep = shape(Precision::F16, (64, 14), 512);
         assert_eq!(deep.images_of_pass(), 64);
     }
 
