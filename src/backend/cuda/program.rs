@@ -30,6 +30,7 @@ macro_rules! parameters {
     ($($variant:ident($structure:ty)),* $(,)?) => {
         /// What a kernel takes.
         #[derive(Clone)]
+        #[expect(clippy::large_enum_variant, reason = "a step a launch; steps hold it in a box")]
         pub(super) enum Parameters {
             $($variant($structure)),*
         }
