@@ -403,7 +403,7 @@ fn right_matrices_are_loaded() {
 #[test]
 fn right_matrices_are_loaded_transposed() {
     let device = Device::new();
-    let input: Vec<u32> = (0..32 * 8).map(|word| (2 * word + 1) << 16 | 2 * word).collect();
+    let input: Vec<u32> = (0..32 * 8).map(|word| ((2 * word + 1) << 16) | (2 * word)).collect();
     let output = device.allocate(32 * 4 * 4);
     let parameters = Arrays { input: device.upload(&input), output, count: 0, value: 0 };
     assert_eq!(device.run("right_transposed_matrices", (1, 1), 32, 32 * 32, parameters), 0);

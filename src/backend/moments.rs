@@ -77,6 +77,15 @@ impl Moments {
     /// # Errors
     /// When it has not.
     pub fn allocate(network: &Network, second: bool) -> Result<Self, BackendError> {
+        Self::check_memory(network, second)?;
+        Ok(Self::zeros(network, second))
+    }
+
+    /// Whether this machine has the memory for the moments of a network.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn check_memory(network: &Network, second: bool) -> Result<(), BackendError> {
         let needed = Self::bytes(network, second);
         match memory::available() {
             Some(available) if needed > available => Err(BackendError::MomentMemory {
@@ -84,7 +93,7 @@ impl Moments {
                 available: available >> 20,
                 hint: if second { "; without second moments they need less" } else { "" },
             }),
-            _ => Ok(Self::zeros(network, second)),
+            _ => Ok(()),
         }
     }
 

@@ -24,11 +24,12 @@ pub struct Options {
     /// Keep the moments too: `vggx solve` makes patterns of them and of those of other runs
     #[arg(long, value_name = "FILE")]
     moments: Option<PathBuf>,
-    /// Learn from N random crops of each image, resized and mirrored at random, instead of one from the centre
+    /// Learn from N random crops of each image, scaled and mirrored at random, instead of one from the centre (--resize is
+    /// not used then)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     crops: Option<u32>,
     /// Seed of the random crops
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "crops")]
     seed: u64,
     /// Also sum what `vggx quality` needs: products of all pairs of inputs of every layer
     #[arg(long)]
@@ -42,7 +43,7 @@ pub struct Options {
     /// Images computed together [default: 8 on the CPU, on CUDA from its memory; fewer for crops above 224]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
     batch: Option<u16>,
-    /// Begin anew, and replace files that an earlier run left
+    /// Replace files that an earlier run left, and begin anew (but go on where such a call was stopped)
     #[arg(long)]
     overwrite: bool,
     /// Print the report on standard output as one JSON object

@@ -12,10 +12,10 @@ use std::path::Path;
 #[derive(Args)]
 pub struct SolveArguments {
     /// Mean response that two-component patterns are centred with: over all positions, or over those of their regime
-    #[arg(long, value_name = "C", value_parser = ["global", "regime"], default_value = "global")]
+    #[arg(long, value_name = "C", value_parser = ["global", "regime"], default_value = "global", requires = "output")]
     centering: String,
     /// Number type of the stored patterns
-    #[arg(long, value_name = "TYPE", value_enum, default_value = "f32")]
+    #[arg(long, value_name = "TYPE", value_enum, default_value = "f32", requires = "output")]
     store: Stored,
 }
 
@@ -42,6 +42,27 @@ impl SolveArguments {
     }
 }
 
+/// Refuses files to write that are one and the same place.
+///
+/// # Errors
+/// A usage error.
+pub fn distinct_places(paths: &[&Path]) -> Result<(), Failure> {
+    // The folders exist by now; the files need not.
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
+    };
+    for (index, path) in paths.iter().enumerate() {
+        if paths[..index].iter().any(|other| place(other).is_some() && place(other) == place(path)) {
+            return Err(Failure::usage(format!(
+                "{} would be written over: name different files",
+                path_text(path)
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Creates the folder of a file to write, and shows that files can be made in it.
 ///
 /// # Errors
@@ -61,7 +82,7 @@ pub fn prepare_place(path: &Path) -> Result<(), Failure> {
         ))
     };
     std::fs::create_dir_all(folder).map_err(refuse)?;
-    tempfile::Builder::new().prefix(".vggx-").tempfile_in(folder).map_err(refuse)?;
+    tempfile::Builder::new().prefix(".vggx-").suffix(".partial").tempfile_in(folder).map_err(refuse)?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     quiet: bool,
     total: usize,
+    begun: usize,
     done: usize,
     started: Instant,
     last_line: Instant,
@@ -29,7 +30,16 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Progress { bar, quiet, total, done: 0, started: now, last_line: now }
+        Progress { bar, quiet, total, begun: 0, done: 0, started: now, last_line: now }
+    }
+
+    /// Images that an earlier run has done: they say nothing about the speed.
+    pub fn begin_at(&mut self, images: usize) {
+        (self.begun, self.done) = (images, images);
+        if let Some(bar) = &self.bar {
+            bar.set_position(images as u64);
+            bar.reset_eta();
+        }
     }
 
     /// Counts images that are done, kept or failed.
@@ -39,7 +49,7 @@ impl Progress {
             bar.inc(images as u64);
         } else if !self.quiet && self.last_line.elapsed() >= INTERVAL {
             self.last_line = Instant::now();
-            let rate = self.done as f64 / self.started.elapsed().as_secs_f64();
+            let rate = (self.done - self.begun) as f64 / self.started.elapsed().as_secs_f64();
             self.line(&format!("{}/{} images, {rate:.1} a second", self.done, self.total));
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 /// Keys of a run that do not tell it from others: the same images on another device would still count twice.
-const INCIDENTAL: [&str; 4] = ["shard", "device", "precision", "version"];
+const INCIDENTAL: [&str; 5] = ["shard", "device", "precision", "version", "failed"];
 
 /// Most missing shards that are named.
 const NAMED: usize = 1000;

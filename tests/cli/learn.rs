@@ -212,6 +212,32 @@ fn an_interrupted_run_leaves_a_checkpoint() {
     assert!(place.read("p") == place.read("q"));
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_that_replaces_results_goes_on_too() {
+    let place = Place::new();
+    place.pictures(6);
+    place.learn("in -o p").done();
+    let former = place.read("p");
+    let call = "in --crops 1501 --batch 7 --checkpoint 0 --overwrite -o p";
+    place.learn(&call.replace("-o p", "-o whole")).done();
+    let mut child = place.start(call);
+    wait_for(&place, "p.checkpoint", &mut child);
+    send(&child, "-INT");
+    Ran::from(&child.wait_with_output().unwrap()).expect(130, &["same call goes on"]);
+    assert!(place.read("p") == former);
+    place.learn(call).expect(0, &["going on after"]);
+    assert!(place.read("p") == place.read("whole"));
+}
+
+#[test]
+fn an_image_listed_twice_is_learnt_once() {
+    let place = Place::new();
+    place.write("list.txt", "a.png\t1\na.png\t2\nb.png\n");
+    let ran = place.learn("@list.txt -o p --json").done();
+    assert_eq!(ran.rows()[0]["report"]["images"], 2);
+}
+
 #[test]
 fn damaged_checkpoints_are_refused_and_can_be_left_behind() {
     let place = Place::new();
@@ -219,7 +245,7 @@ fn damaged_checkpoints_are_refused_and_can_be_left_behind() {
     place.learn("in -o whole").done();
     for damaged in [&b""[..], b"something", &place.read("net.safetensors"), &place.read("whole")] {
         place.write("p.checkpoint", damaged);
-        place.learn("in -o p").expect(1, &["p.checkpoint", "--overwrite"]);
+        place.learn("in -o p").expect(1, &["p.checkpoint", "is not a checkpoint", "--overwrite"]);
         assert_eq!(place.read("p.checkpoint"), damaged);
     }
     place.learn("in -o p --overwrite").done();
@@ -234,6 +260,8 @@ fn results_are_kept_and_others_not_replaced_unasked() {
     let (patterns, moments) = (place.read("p"), place.read("m"));
     let ran = place.learn("in -o p --moments m").done();
     assert!(ran.err.contains("kept"), "{}", ran.err);
+    let again = place.learn("in -o p --moments m --json").done();
+    assert_eq!(again.rows()[0]["report"]["images"], 3);
     // Patterns that were lost are solved again from the moments.
     std::fs::remove_file(place.file("p")).unwrap();
     place.learn("in -o p --moments m").done();
@@ -241,7 +269,13 @@ fn results_are_kept_and_others_not_replaced_unasked() {
     for other in ["--crops 2", "--centering regime", "--store f16"] {
         place.learn(&format!("in -o p {other}")).expect(1, &["p is there already", "--overwrite"]);
     }
-    place.learn("in/0.png -o p").expect(1, &["inputs: 3 and now 1"]);
+    place.learn("in/0.png -o p").expect(1, &["and now", "--overwrite"]);
+    place.learn("in -o p --channel-order bgr --pixel-scale 255").expect(1, &["p is there already"]);
+    // Another picture of the same name is another set.
+    let picture = place.read("in/1.png");
+    place.write("in/1.png", [&picture[..], b"more"].concat());
+    place.learn("in -o p").expect(1, &["files: "]);
+    place.write("in/1.png", picture);
     place.learn("in -o net.safetensors").expect(1, &["net.safetensors is there already"]);
     place.learn("in -o in").expect(1, &["is a folder"]);
     assert!(place.read("p") == patterns);
@@ -260,6 +294,7 @@ fn images_that_fail_are_told_and_all_of_them_end_the_run() {
     place.pictures(3);
     place.write("in/bad.png", b"nothing");
     place.learn("in -o p").expect(3, &["bad.png", "1 inputs failed"]);
+    place.learn("in -o p").expect(3, &["kept", "1 inputs failed"]);
     std::fs::create_dir(place.file("only")).unwrap();
     place.write("only/bad.png", b"");
     place.write("only/worse.jpg", b"\xff\xd8");
@@ -277,6 +312,10 @@ fn usage_is_checked_before_any_work() {
         ("a.png -o p --centering mean", "--centering"),
         ("a.png -o p --store f8", "--store"),
         ("a.png -o p --shard 1", "--shard"),
+        ("a.png -o p --seed 1", "--crops"),
+        ("a.png --moments m --centering regime", "--output"),
+        ("a.png -o p --moments p", "written over"),
+        ("a.png -o p --moments ./p.checkpoint", "written over"),
     ] {
         place.learn(call).expect(2, &[words]);
         assert!(!place.file("p").exists());

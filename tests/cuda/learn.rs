@@ -168,11 +168,13 @@ fn moments_in_float32_are_those_of_float64() {
     }
 }
 
-/// The k-th of n sorted distances.
+/// The distance at a share of a sorted list.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share) as usize]
 }
 
+/// End to end, flipped masks included: what is promised of float16 (median 0.9999, 95 % at 0.99); bfloat16 has an eighth of its
+/// precision and is judged for gross errors.
 #[test]
 fn half_precisions_learn_nearly_the_same_patterns() {
     for (name, learning) in cases() {

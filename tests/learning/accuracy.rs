@@ -10,6 +10,9 @@
 //! Layers of a few and of many input channels are summed by different algorithms. The many are copies of the three colours, made by a
 //! first layer that rounds nothing, so that float64 knows the second one's patches too.
 
+// Loops over indices read like the formulas.
+#![allow(clippy::needless_range_loop)]
+
 use rayon::prelude::*;
 use vggx::backend::{Backend, Batch, LayerMoments, Moments, Pixels};
 use vggx::weights::ElementType;

@@ -1,5 +1,8 @@
 //! Patterns by definition: cases computed by hand, the linear model, and what every pattern must satisfy.
 
+// Loops over indices read like the formulas.
+#![allow(clippy::needless_range_loop)]
+
 use crate::reference::{
     Positions, Random, ReferenceCentering, ReferenceComponent, ReferenceNetwork, Trace, random_image,
     random_vgg,

@@ -149,11 +149,11 @@ impl Cpu {
     /// Refuses a batch that the machine cannot hold: an allocation that fails would end the process.
     fn check_memory(&self, batch: &Batch) -> Result<(), BackendError> {
         // The input and the output of the largest layer, and as much again for transforms and smaller buffers.
-        self.check_memory_for(batch, 4)
+        self.check_memory_for(batch, 4, 0)
     }
 
-    /// Refuses a batch for which there is no room for so many maps as large as the largest layer's.
-    fn check_memory_for(&self, batch: &Batch, maps: u64) -> Result<(), BackendError> {
+    /// Refuses a batch for which there is no room for so many maps as large as the largest layer's, and for `more` bytes.
+    fn check_memory_for(&self, batch: &Batch, maps: u64, more: u64) -> Result<(), BackendError> {
         let extents = self.network.extents(batch.height, batch.width)?;
         let values = |extent: &Extent| {
             [extent.height, extent.width, extent.channels]
@@ -161,7 +161,7 @@ impl Cpu {
                 .fold(1u64, |product, &side| product.saturating_mul(side as u64))
         };
         let largest = extents.iter().map(values).max().unwrap_or(0).saturating_mul(batch.images as u64);
-        let needed = largest.saturating_mul(maps * size_of::<f32>() as u64);
+        let needed = largest.saturating_mul(maps * size_of::<f32>() as u64).saturating_add(more);
         // What earlier batches left in the workspace serves this one.
         let own = self.workspace.free_bytes() as u64;
         match memory::available() {

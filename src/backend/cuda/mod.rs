@@ -36,6 +36,7 @@ mod tiles;
 mod trace;
 
 pub use device::devices;
+pub use learn::LearningTime;
 pub use options::{CudaOptions, Precision};
 pub use path::{architectures, path};
 pub use trace::{CudaTrace, Decisions};
@@ -164,6 +165,14 @@ impl Cuda {
             self.note(notice);
         }
         CudaTrace::run(self, Some(slot), laid.part, batch)
+    }
+
+    /// Times every kernel of a pass that learns from a batch, in their order, one by one.
+    ///
+    /// # Errors
+    /// As [`Backend::learn`](super::Backend::learn) and [`Learner::add`].
+    pub fn time_learning(&self, batch: &Batch, repeats: usize) -> Result<Vec<LearningTime>, BackendError> {
+        learn::time(self, batch, repeats)
     }
 
     /// Notes something for the user, once.

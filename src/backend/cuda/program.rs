@@ -81,6 +81,15 @@ parameters! {
     SecondDense(VggxSecondDense),
 }
 
+/// How long a launch took.
+pub(super) struct LaunchTimes<'a> {
+    pub kernel: &'a str,
+    /// What it ran on.
+    pub shape: &'a str,
+    /// One a repeat.
+    pub seconds: Vec<f64>,
+}
+
 /// Steps with their kernels.
 pub(super) struct Program {
     /// What it is, for messages: "the forward pass on 64 images of 224×224".
@@ -141,6 +150,31 @@ impl Program {
                 .map_err(|error| error.in_kernel(&kernels(), shape))?;
         }
         Ok(())
+    }
+
+    /// Runs every kernel so often, one by one. What the host sends has been sent by an earlier run.
+    ///
+    /// # Safety
+    /// As [`Program::run`].
+    pub unsafe fn time(&self, stream: &Stream, repeats: usize) -> Result<Vec<LaunchTimes<'_>>, DeviceError> {
+        let (begin, end) = (stream.device().event()?, stream.device().event()?);
+        let mut times = Vec::new();
+        for (step, kernel) in &self.steps {
+            let (Step::Launch { size, parameters, shape, .. }, Some(kernel)) = (step, kernel) else {
+                continue;
+            };
+            let mut seconds = Vec::with_capacity(repeats);
+            for _ in 0..repeats {
+                begin.record(stream)?;
+                // SAFETY: the caller's.
+                unsafe { parameters.launch(stream, kernel, *size) }?;
+                end.record(stream)?;
+                end.synchronise().map_err(|error| error.in_kernel(kernel.name(), || shape.clone()))?;
+                seconds.push(f64::from(end.milliseconds_since(&begin)?) / 1e3);
+            }
+            times.push(LaunchTimes { kernel: kernel.name(), shape, seconds });
+        }
+        Ok(times)
     }
 
     /// # Safety

@@ -1,5 +1,6 @@
 //! Checkpoints: moments with the place that a run has come to.
 
+use super::identity::difference;
 use super::tally::Tally;
 use crate::backend::Moments;
 use crate::cli::exit::Failure;
@@ -23,33 +24,51 @@ struct Progress {
     crop: u32,
     /// Inputs that failed, with the reason.
     failed: Vec<(String, String)>,
+    /// Whether the run was begun with `--overwrite`: what it replaces is still there.
+    overwrite: bool,
 }
 
 /// The checkpoints of a run.
 pub struct Checkpoints<'a> {
-    path: PathBuf,
+    /// Where they are written, and where a call that named fewer files has left them.
+    paths: Vec<PathBuf>,
     run: &'a Map<String, Value>,
     batch: usize,
+    overwrite: bool,
     weights: &'a Weights,
     interval: Duration,
     last: Instant,
 }
 
+/// A run, as its checkpoints tell it from others.
+pub struct Identity<'a> {
+    pub run: &'a Map<String, Value>,
+    /// Images a batch.
+    pub batch: usize,
+    pub overwrite: bool,
+}
+
+/// The place of the checkpoint beside a file that a run is for.
+pub fn beside(result: &Path) -> PathBuf {
+    let mut path: OsString = result.into();
+    path.push(".checkpoint");
+    path.into()
+}
+
 impl<'a> Checkpoints<'a> {
-    /// Those beside `result`, the file that the run is for.
-    pub fn new(
-        result: &Path,
-        run: &'a Map<String, Value>,
-        batch: usize,
+    /// Those beside the files that the run is for, the first one preferred.
+    pub fn new<'p>(
+        results: impl Iterator<Item = &'p PathBuf>,
+        identity: Identity<'a>,
         weights: &'a Weights,
         seconds: u32,
     ) -> Self {
-        let mut path: OsString = result.into();
-        path.push(".checkpoint");
+        let Identity { run, batch, overwrite } = identity;
         Checkpoints {
-            path: path.into(),
+            paths: results.map(|result| beside(result)).collect(),
             run,
             batch,
+            overwrite,
             weights,
             interval: Duration::from_secs(seconds.into()),
             last: Instant::now(),
@@ -58,7 +77,7 @@ impl<'a> Checkpoints<'a> {
 
     /// Where they are.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.paths[0]
     }
 
     /// Whether it is time for another one.
@@ -72,81 +91,89 @@ impl<'a> Checkpoints<'a> {
     /// When it cannot be written; the last one is kept then.
     pub fn write(&mut self, moments: &Moments, tally: &Tally) -> Result<(), MomentError> {
         let Position { input, crop } = tally.position;
-        let progress = Progress { batch: self.batch, input, crop, failed: tally.failed.clone() };
+        let progress = Progress {
+            batch: self.batch,
+            input,
+            crop,
+            failed: tally.failed.clone(),
+            overwrite: self.overwrite,
+        };
         let record =
             MomentRecord { images: tally.images, run: self.run.clone(), progress: Some(json!(progress)) };
         // Also after a failure: it is not tried again for every batch.
-        let written = MomentFile::write(&self.path, moments, &record, self.weights);
+        let written = MomentFile::write(self.path(), moments, &record, self.weights);
         self.last = Instant::now();
         written
     }
 
-    /// What a stopped run left: its moments, and where it was.
+    /// What a stopped run left: its moments, and where it was. Nothing where this run is to begin anew.
     ///
     /// # Errors
     /// When the checkpoint is of another run, or damaged.
-    pub fn read(&self) -> Result<Option<(Moments, Tally)>, Failure> {
-        if !self.path.exists() {
-            return Ok(None);
+    pub fn read(&self, second: bool) -> Result<Option<(Moments, Tally)>, Failure> {
+        let Some(path) = self.paths.iter().find(|path| path.exists()) else { return Ok(None) };
+        match self.open(path) {
+            Ok((file, progress)) => {
+                if self.overwrite && !progress.overwrite {
+                    return Ok(None);
+                }
+                if file.has_second_moments() != second {
+                    let other = if second { "without" } else { "with" };
+                    return Err(self.refuse(path, &format!("it was begun {other} --second-moments")));
+                }
+                Moments::check_memory(self.weights.network(), second)?;
+                let tally = Tally {
+                    position: Position { input: progress.input, crop: progress.crop },
+                    images: file.record().images,
+                    failed: progress.failed,
+                };
+                Ok(Some((file.read(), tally)))
+            }
+            Err(_) if self.overwrite => Ok(None),
+            Err(problem) => Err(self.refuse(path, &problem)),
         }
-        let remedy = || {
-            format!(
-                "make the same call to go on with it, or begin anew with --overwrite or by deleting {}",
-                path_text(&self.path)
-            )
-        };
-        let file = MomentFile::open(&self.path, self.weights).map_err(|error| {
-            Failure::Run(format!("{error}; this is the checkpoint of a stopped run: {}", remedy()))
-        })?;
+    }
+
+    /// The checkpoint of this very run, or why it is none.
+    fn open(&self, path: &Path) -> Result<(MomentFile, Progress), String> {
+        let file = MomentFile::open(path, self.weights).map_err(|error| error.to_string())?;
         let record = file.record();
         let progress: Option<Progress> =
             record.progress.clone().and_then(|progress| serde_json::from_value(progress).ok());
         let Some(progress) = progress else {
-            return Err(Failure::Run(format!(
-                "{} is not a checkpoint of this version; {}",
-                path_text(&self.path),
-                remedy()
-            )));
+            return Err("it does not say how far a run has come, or another version wrote it".to_owned());
         };
         let other = difference(&record.run, self.run).or_else(|| {
             (progress.batch != self.batch)
                 .then(|| format!("--batch {} and now {}", progress.batch, self.batch))
         });
-        if let Some(other) = other {
-            return Err(Failure::Run(format!(
-                "{} is the checkpoint of a run with other options ({other}); {}",
-                path_text(&self.path),
-                remedy()
-            )));
+        match other {
+            Some(other) => Err(format!("it was begun with other options: {other}")),
+            None => Ok((file, progress)),
         }
-        let tally = Tally {
-            position: Position { input: progress.input, crop: progress.crop },
-            images: record.images,
-            failed: progress.failed,
-        };
-        Ok(Some((file.read(), tally)))
     }
 
-    /// Removes it: the run is done.
+    fn refuse(&self, path: &Path, problem: &str) -> Failure {
+        let path = path_text(path);
+        Failure::Run(format!(
+            "{path} is not a checkpoint that this call can go on from ({problem}); make the call that it was begun with, \
+             or begin anew with --overwrite or by deleting it"
+        ))
+    }
+
+    /// Removes what is of this run where another call has finished it.
+    pub fn remove_ours(&self) {
+        for path in self.paths.iter().filter(|path| path.exists() && self.open(path).is_ok()) {
+            // One that stays is told apart by the next run.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Removes them: the run is done.
     pub fn remove(&self) {
-        // One that stays is told apart by the next run.
-        let _ = std::fs::remove_file(&self.path);
+        for path in &self.paths {
+            // As above.
+            let _ = std::fs::remove_file(path);
+        }
     }
-}
-
-/// The first thing in which two runs differ.
-pub fn difference(earlier: &Map<String, Value>, now: &Map<String, Value>) -> Option<String> {
-    let keys = earlier.keys().chain(now.keys());
-    keys.into_iter().find_map(|key| {
-        let text = |run: &Map<String, Value>| {
-            run.get(key).map_or_else(
-                || "nothing".to_owned(),
-                |value| match value {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                },
-            )
-        };
-        (earlier.get(key) != now.get(key)).then(|| format!("{key}: {} and now {}", text(earlier), text(now)))
-    })
 }

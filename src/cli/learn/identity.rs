@@ -13,10 +13,13 @@ pub fn run(
     weights: &Weights,
     (device, precision): (&str, &str),
 ) -> Map<String, Value> {
-    let mut run = Map::new();
+    let preprocessing = weights.network().preprocessing.to_json();
+    let mut run: Map<String, Value> =
+        preprocessing.into_iter().map(|(key, value)| (key.replace('_', "-"), value)).collect();
     let mut insert = |name: &str, value: Value| run.insert(name.to_owned(), value);
     insert("inputs", json!(images.len()));
-    insert("names", json!(digest(images)));
+    insert("files", json!(digest(images)));
+    insert("max-pixels", json!(options.images.max_pixels));
     insert("weights", json!(weights.digest()));
     insert("crop", json!(options.images.crop));
     match options.crops {
@@ -38,14 +41,36 @@ pub fn run(
 }
 
 /// A short name for a list of images: a hash (FNV-1a, 64 bits) of their names below the directories that were searched,
-/// in order.
+/// and of the lengths of the files, in order. Where the files lie is not part of it, so that machines with other mount
+/// points share a run.
 fn digest(images: &[InputImage]) -> String {
     let hash = images.iter().flat_map(|image| {
+        let length = std::fs::metadata(&image.path).map_or(0, |file| file.len());
         let name = image.name.as_os_str().as_encoded_bytes();
-        name.iter().copied().chain([0])
+        name.iter().copied().chain([0]).chain(length.to_le_bytes())
     });
     let hash = hash.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     format!("{hash:016x}")
+}
+
+/// Key of the number of inputs that failed, in the record of a finished run. It does not tell runs apart.
+pub const FAILED: &str = "failed";
+
+/// The first thing in which two runs differ.
+pub fn difference(earlier: &Map<String, Value>, now: &Map<String, Value>) -> Option<String> {
+    let keys = earlier.keys().chain(now.keys()).filter(|key| *key != FAILED);
+    keys.into_iter().find_map(|key| {
+        let text = |run: &Map<String, Value>| {
+            run.get(key).map_or_else(
+                || "nothing".to_owned(),
+                |value| match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                },
+            )
+        };
+        (earlier.get(key) != now.get(key)).then(|| format!("{key}: {} and now {}", text(earlier), text(now)))
+    })
 }

@@ -1,7 +1,7 @@
 //! What an earlier run left where this one is to write.
 
 use super::Options;
-use super::checkpoint::difference;
+use super::identity::difference;
 use crate::cli::exit::Failure;
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentFile, Patterns, SolveOptions};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// What is there of this very run.
 pub struct Present {
-    pub patterns: bool,
+    pub patterns: Option<Patterns>,
     pub moments: Option<MomentFile>,
 }
 
@@ -28,13 +28,16 @@ pub fn look(
     let existing = |path: &Option<_>| -> Option<std::path::PathBuf> {
         path.clone().filter(|path: &std::path::PathBuf| path.exists() && !options.overwrite)
     };
-    let mut present = Present { patterns: false, moments: None };
+    let mut present = Present { patterns: None, moments: None };
     if let Some(path) = existing(&options.output) {
         let patterns = Patterns::open(&path, weights).map_err(|error| refuse(&path, &error.to_string()))?;
-        if let Some(other) = other_patterns(&patterns, solve, run) {
+        let unfinished = patterns.metadata("unfinished").is_some();
+        let other = other_patterns(&patterns, solve, run)
+            .or_else(|| unfinished.then(|| "they are of a run that had not finished".to_owned()));
+        if let Some(other) = other {
             return Err(refuse(&path, &other));
         }
-        present.patterns = true;
+        present.patterns = Some(patterns);
     }
     if let Some(path) = existing(&options.moments) {
         let moments = MomentFile::open(&path, weights).map_err(|error| refuse(&path, &error.to_string()))?;

@@ -1,24 +1,26 @@
 //! The run over all images: what was done before, batch by batch what is left, and the patterns.
 
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, Identity, beside};
+use super::identity::FAILED;
 use super::present::{Present, look};
 use super::tally::Tally;
 use super::{Options, identity};
 use crate::backend::{Backend, BackendError, Batch, Learner, Moments, Pixels};
 use crate::cli::device::Opened;
-use crate::cli::exit::{Failure, Outcome};
+use crate::cli::exit::{Failure, Outcome, print};
 use crate::cli::images::{ImageOptions, input_name};
 use crate::cli::interrupt::Interrupt;
-use crate::cli::patterns::{prepare_place, tell};
+use crate::cli::patterns::{distinct_places, prepare_place, tell};
 use crate::cli::progress::Progress;
 use crate::images::{InputImage, Shard, resize};
 use crate::output::path_text;
-use crate::patterns::{LayerSource, MomentFile, MomentRecord, SolveOptions, solve};
+use crate::patterns::{LayerSource, MomentError, MomentFile, MomentRecord, Report, SolveOptions, solve};
 use crate::pipeline::{Crops, LearningBatch, learning_batches};
 use crate::weights::Weights;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Batches that are loaded ahead of the one that is computed.
@@ -33,10 +35,15 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let solving = options.solve.options()?;
     options.device.limit_threads()?;
     let given = options.images.given()?;
-    let images = ImageOptions::find(&given, |_| Ok(()))?;
-    for path in options.output.iter().chain(&options.moments) {
+    let images = ImageOptions::find(&given, leave_repeated_out)?;
+    let results: Vec<&PathBuf> = options.moments.iter().chain(&options.output).collect();
+    for path in &results {
         prepare_place(path)?;
     }
+    let checkpoints = results.iter().map(|path| beside(path)).collect::<Vec<_>>();
+    let files: Vec<&Path> =
+        results.iter().map(|path| path.as_path()).chain(checkpoints.iter().map(PathBuf::as_path)).collect();
+    distinct_places(&files)?;
     let weights = options.weights.open()?;
     let asked = options.batch.map(usize::from);
     let Opened { backend, device, precision, notice } = options.device.open(&weights, asked)?;
@@ -51,10 +58,21 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     }
     let job = Job { options, solving, run, weights: &weights, inputs, clock };
     let present = look(options, &job.solving, &job.run, &weights)?;
+    let batch = options.images.batch_size(options.batch, backend.preferred_learning_batch());
+    let identity = Identity { run: &job.run, batch, overwrite: options.overwrite };
+    let checkpoints = Checkpoints::new(results.into_iter(), identity, &weights, options.checkpoint);
     if let Some(outcome) = job.already_done(&present)? {
+        checkpoints.remove_ours();
         return Ok(outcome);
     }
-    job.learn(&*backend, notice)
+    job.learn(&*backend, batch, checkpoints, notice)
+}
+
+/// An image that is listed several times, with several targets, is learnt from once.
+fn leave_repeated_out(images: &mut Vec<InputImage>) -> Result<(), Failure> {
+    let mut seen = HashSet::with_capacity(images.len());
+    images.retain(|image| seen.insert(image.path.clone()));
+    Ok(())
 }
 
 struct Job<'a> {
@@ -72,41 +90,60 @@ impl Job<'_> {
     /// Ends the call where an earlier one has done it; patterns that lack are solved from moments that are there.
     fn already_done(&self, present: &Present) -> Result<Option<Outcome>, Failure> {
         let options = self.options;
-        let lacks_moments = options.moments.is_some() && present.moments.is_none();
-        match (&present.moments, &options.output) {
-            (Some(moments), Some(output)) if !present.patterns => {
-                self.say(&format!("{}: kept from an earlier run", path_text(moments.path())));
+        let kept = |path: &Path| self.say(&format!("{}: kept from an earlier run", path_text(path)));
+        let run = match (&present.moments, &present.patterns, &options.output) {
+            (None, _, _) if options.moments.is_some() => return Ok(None),
+            (None, None, _) => return Ok(None),
+            (Some(moments), None, Some(output)) => {
+                kept(moments.path());
                 self.solve(moments, moments.record(), output)?;
+                moments.record().run.clone()
             }
-            _ if lacks_moments || (options.output.is_some() && !present.patterns) => return Ok(None),
-            _ => {
-                let files = options.output.iter().chain(&options.moments).map(|path| path_text(path));
-                self.say(&format!("{}: kept from an earlier run", files.collect::<Vec<_>>().join(", ")));
+            (moments, Some(patterns), _) => {
+                moments.iter().for_each(|moments| kept(moments.path()));
+                let path = patterns.file().path();
+                kept(path);
+                if options.json
+                    && let Some(report) = Report::of(patterns)
+                {
+                    tell(&report, path, true)?;
+                }
+                patterns.metadata("run").and_then(|run| serde_json::from_str(run).ok()).unwrap_or_default()
             }
+            (Some(moments), None, None) => {
+                kept(moments.path());
+                self.tell_moments(moments.path(), moments.record().images)?;
+                moments.record().run.clone()
+            }
+        };
+        let failed = run.get(FAILED).and_then(Value::as_u64).unwrap_or(0);
+        if failed > 0 {
+            self.say(&format!("{failed} inputs failed in that run; --overwrite tries them again"));
         }
-        Ok(Some(Outcome::Done))
+        Ok(Some(if failed > 0 { Outcome::SomeFailed } else { Outcome::Done }))
     }
 
-    fn learn(&self, backend: &dyn Backend, notice: Option<String>) -> Result<Outcome, Failure> {
+    /// One object for scripts where there are no patterns to tell about.
+    fn tell_moments(&self, path: &Path, images: u64) -> Result<(), Failure> {
+        match self.options.json {
+            true => print(&json!({ "moments": path_text(path), "images": images }).to_string()),
+            false => Ok(()),
+        }
+    }
+
+    fn learn(
+        &self,
+        backend: &dyn Backend,
+        size: usize,
+        mut checkpoints: Checkpoints,
+        notice: Option<String>,
+    ) -> Result<Outcome, Failure> {
         let options = self.options;
-        let size = options.images.batch_size(options.batch, backend.preferred_learning_batch());
-        // One of them is there.
-        let result =
-            options.output.as_deref().or(options.moments.as_deref()).unwrap_or(Path::new("patterns"));
-        let mut checkpoints = Checkpoints::new(result, &self.run, size, self.weights, options.checkpoint);
         let interrupt = Interrupt::install()
             .map_err(|error| Failure::Run(format!("cannot catch signals ({error}); try again")))?;
-        let earlier = if options.overwrite { None } else { checkpoints.read()? };
+        let earlier = checkpoints.read(options.second_moments)?;
         let (moments, mut tally) = match earlier {
-            Some((moments, tally)) if moments.has_second() == options.second_moments => (moments, tally),
-            Some(_) => {
-                return Err(Failure::Run(format!(
-                    "{} is the checkpoint of a run {} --second-moments; make the same call to go on with it, or begin \
-                     anew with --overwrite",
-                    path_text(checkpoints.path()),
-                    if options.second_moments { "without" } else { "with" },
-                )));
-            }
+            Some(earlier) => earlier,
             None => (Moments::allocate(self.weights.network(), options.second_moments)?, Tally::default()),
         };
         let mut progress = Progress::new(self.inputs.len(), options.quiet);
@@ -124,7 +161,7 @@ impl Job<'_> {
                 path_text(checkpoints.path())
             );
             tell(&progress, &text);
-            progress.advance(tally.position.input);
+            progress.begin_at(tally.position.input);
         }
         let mut learner = backend.learn(moments)?;
         let crops = options.crops.map(|count| Crops { count, seed: options.seed });
@@ -140,10 +177,13 @@ impl Job<'_> {
                 progress.finish();
                 return Err(self.stop(&mut *learner, &mut checkpoints, &tally));
             }
-            if checkpoints.due()
-                && let Err(error) = checkpoints.write(learner.moments()?, &tally)
-            {
-                progress.line(&format!("warning: no checkpoint this time: {error}"));
+            if checkpoints.due() {
+                match checkpoints.write(learner.moments()?, &tally) {
+                    // Sums that are not numbers will not become numbers.
+                    Err(error @ MomentError::Value { .. }) => return Err(error.into()),
+                    Err(error) => progress.line(&format!("warning: no checkpoint this time: {error}")),
+                    Ok(()) => {}
+                }
             }
         }
         progress.finish();
@@ -151,19 +191,24 @@ impl Job<'_> {
             checkpoints.remove();
             return Err(Failure::Run("every input failed, each for the reason given above".to_owned()));
         }
-        let record = MomentRecord { images: tally.images, run: self.run.clone(), progress: None };
+        let mut run = self.run.clone();
+        if !tally.failed.is_empty() {
+            run.insert(FAILED.to_owned(), json!(tally.failed.len()));
+        }
+        let record = MomentRecord { images: tally.images, run, progress: None };
         let finished = self.finish(learner.moments()?, &record);
         if let Err(Failure::Run(error)) = finished {
             // Hours of work: kept where the same call finds them.
-            return Err(match checkpoints.write(learner.moments()?, &tally) {
-                Ok(()) => {
-                    Failure::Run(format!("{error}; all sums are kept in {}", path_text(checkpoints.path())))
-                }
-                Err(_) => Failure::Run(error),
-            });
+            let written = checkpoints.write(learner.moments()?, &tally);
+            let kept = path_text(checkpoints.path());
+            return Err(Failure::Run(match written {
+                Ok(()) => format!("{error}; all sums are kept in {kept}"),
+                Err(_) => error,
+            }));
         }
-        finished?;
+        // The files are written, also when nobody wanted to read what there is to tell.
         checkpoints.remove();
+        finished?;
         self.say(&format!(
             "{} images learnt from{}, {:.1} s",
             tally.images,
@@ -206,7 +251,7 @@ impl Job<'_> {
                 let owners = tally.owners(&self.inputs, self.options.crops.unwrap_or(1), batch);
                 for (input, failure) in owners.into_iter().zip(failures) {
                     if let Some(failure) = failure
-                        && tally.fail(input, failure.to_string())
+                        && tally.fail_crop(input, failure.to_string())
                     {
                         progress.line(&format!("error: {}: {failure}", input_name(input)));
                     }
@@ -242,7 +287,10 @@ impl Job<'_> {
         }
         match &self.options.output {
             Some(path) => self.solve(moments, record, path),
-            None => Ok(()),
+            None => match &self.options.moments {
+                Some(path) => self.tell_moments(path, record.images),
+                None => Ok(()),
+            },
         }
     }
 

@@ -40,8 +40,13 @@ impl Tally {
         owners
     }
 
-    /// Notes that an input failed, once.
-    pub fn fail(&mut self, input: &InputImage, reason: String) -> bool {
+    /// Notes that an input could not be read.
+    pub fn fail(&mut self, input: &InputImage, reason: String) {
+        self.failed.push((input_name(input), reason));
+    }
+
+    /// Notes that a crop of an input could not be learnt from; false where that is known of another crop.
+    pub fn fail_crop(&mut self, input: &InputImage, reason: String) -> bool {
         let name = input_name(input);
         let new = !self.failed.iter().any(|(failed, _)| *failed == name);
         if new {

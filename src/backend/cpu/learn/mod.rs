@@ -25,7 +25,6 @@ mod winograd;
 use super::convolution::{ScaledMaps, convolve};
 use super::dense;
 use super::pooling::average_and_flatten;
-use super::simd::is_finite;
 use super::tiles::{Maps, largest_per_image, tile_rows};
 use super::workspace::{Buffer, Workspace};
 use super::{Classifier, Cpu, Stage};
@@ -38,29 +37,37 @@ use responses::{SignedResponses, rectify_and_pool};
 /// still has its first six digits.
 const CHUNK: usize = 4096;
 
+/// Magnitude from which an activation counts as an overflow: products of two, summed over a chunk and through Winograd's
+/// transforms, stay within float32.
+const LARGEST: f32 = (1u64 << 50) as f32;
+
 /// Adds up moments.
 pub struct CpuLearner<'a> {
     cpu: &'a Cpu,
     moments: Moments,
+    /// Bytes of the moments that the system may not have given yet: it does when they are first written to.
+    untouched: u64,
 }
 
 impl<'a> CpuLearner<'a> {
-    /// Goes on from `moments`, which have taken their memory already.
+    /// Goes on from `moments`.
     pub fn new(cpu: &'a Cpu, moments: Moments) -> Self {
         let layers = cpu.network.parametric().map(|(_, layer)| layer.weight_shape());
         assert!(
             layers.eq(moments.layers.iter().map(|layer| layer.shape.clone())),
             "moments of another network"
         );
-        CpuLearner { cpu, moments }
+        let untouched = Moments::bytes(&cpu.network, moments.has_second());
+        CpuLearner { cpu, moments, untouched }
     }
 }
 
 impl Learner for CpuLearner<'_> {
     fn add(&mut self, batch: &Batch) -> Result<Vec<Option<BackendError>>, BackendError> {
         let (cpu, layers) = (self.cpu, &mut self.moments.layers);
+        let untouched = std::mem::take(&mut self.untouched);
         cpu.threads.install(|| {
-            cpu.check_learning_memory(batch)?;
+            cpu.check_learning_memory(batch, untouched)?;
             let mut run = Run { cpu, layers, failures: vec![None; batch.images] };
             if batch.images > 0 {
                 run.add(batch)?;
@@ -77,8 +84,8 @@ impl Learner for CpuLearner<'_> {
 
 impl Cpu {
     /// As [`Cpu::check_memory`], for responses that are kept beside a layer's input and output.
-    fn check_learning_memory(&self, batch: &Batch) -> Result<(), BackendError> {
-        self.check_memory_for(batch, 5)
+    fn check_learning_memory(&self, batch: &Batch, untouched: u64) -> Result<(), BackendError> {
+        self.check_memory_for(batch, 5, untouched)
     }
 }
 
@@ -98,7 +105,7 @@ impl<'a> Run<'a> {
         values.copy_from_slice(&cpu.normalise(batch)?);
         let finite: Vec<bool> = values
             .chunks_exact(maps.image_len().max(1))
-            .map(|image| image.iter().all(|value| value.is_finite()))
+            .map(|image| image.iter().all(|value| value.abs() < LARGEST))
             .collect();
         self.fail(&finite, &cpu.stages[0].name, &mut values, maps);
         for stage in &cpu.stages {
@@ -133,7 +140,7 @@ impl<'a> Run<'a> {
         );
         let largest = largest_per_image(maps.images, &rows);
         drop(rows);
-        let finite: Vec<bool> = largest.into_iter().map(is_finite).collect();
+        let finite: Vec<bool> = largest.into_iter().map(|bits| bits < LARGEST.to_bits()).collect();
         self.fail(&finite, &stage.name, &mut z, output);
         z
     }
@@ -149,7 +156,7 @@ impl<'a> Run<'a> {
             let mut z = dense::forward(&*self.cpu.forward_source, stage.shape, &stage.bias, &x, images);
             let finite: Vec<bool> = z
                 .chunks_exact(stage.shape.outputs)
-                .map(|image| image.iter().all(|value| value.is_finite()))
+                .map(|image| image.iter().all(|value| value.abs() < LARGEST))
                 .collect();
             let output = Maps { images, height: 1, width: 1, channels: stage.shape.outputs };
             self.fail(&finite, &stage.name, &mut z, output);
@@ -162,7 +169,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Notes images that are not finite, and puts zeros in their place so that the rest of the pass does not slow down.
+    /// Notes images that are not finite or too large, and puts zeros in their place so that the rest of the pass does not slow down.
     fn fail(&mut self, finite: &[bool], layer: &str, values: &mut [f32], maps: Maps) {
         for (image, _) in finite.iter().enumerate().filter(|(_, finite)| !**finite) {
             self.failures[image].get_or_insert_with(|| layer.to_owned());

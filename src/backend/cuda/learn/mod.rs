@@ -24,7 +24,7 @@ use super::arena::Arena;
 use super::batch::{self, check_size, fill};
 use super::device::{DeviceError, Stream, bytes_of};
 use super::plan::{Geometry, Input, most_images};
-use super::program::{Pinned, Program};
+use super::program::{LaunchTimes, Pinned, Program};
 use super::slot::{Engine, images_of};
 use super::trace::ranges;
 use crate::backend::{BackendError, Batch, Learner, Moments};
@@ -217,6 +217,32 @@ impl Learner for CudaLearner<'_> {
         }
         Ok(&self.moments)
     }
+}
+
+/// How long a kernel of a pass that learns took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearningTime {
+    /// What ran.
+    pub kernel: String,
+    /// On what.
+    pub shape: String,
+    /// Median over the repeats, for a whole part of the batch.
+    pub seconds: f64,
+}
+
+/// As [`Cuda::time_learning`].
+pub(super) fn time(cuda: &Cuda, batch: &Batch, repeats: usize) -> Result<Vec<LearningTime>, BackendError> {
+    let mut learner = CudaLearner::new(cuda, Moments::zeros(&cuda.network, false))?;
+    learner.add(batch)?;
+    let Some(Current { program, .. }) = &learner.current else { return Ok(Vec::new()) };
+    // SAFETY: as in `add_part`, which has just run.
+    let times = unsafe { program.time(&learner.stream, repeats.max(1)) }?;
+    let time = |LaunchTimes { kernel, shape, mut seconds }: LaunchTimes| {
+        seconds.sort_by(f64::total_cmp);
+        let seconds = seconds[seconds.len() / 2];
+        LearningTime { kernel: kernel.to_owned(), shape: shape.to_owned(), seconds }
+    };
+    Ok(times.into_iter().map(time).collect())
 }
 
 /// Bytes that a batch may take of a device's memory, beside weights and sums.
