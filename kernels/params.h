@@ -364,4 +364,106 @@ typedef struct {
     int32_t depth;
 } VggxOperatorBound;
 
+// Second moments (src/backend/moments.rs): sum of x * x^T over positions, by products of a map with itself, shifted.
+//
+// Of the channels x[p] at the positions p of a layer's input, the sums of x[p] * x[p + lag]^T are wanted at thirteen lags over the
+// map and at some of them along its border; each of these 29 [channels, channels] is a plane. What a batch adds, in this order:
+//
+//   second_borders   sums of x over the map's border rows, border columns and corners
+//   second_regions   pilots c, about the mean of each channel; sums of x over the positions that have a partner at a lag
+//   second_gather    x^ = (x - c) / 2, rounded to Element, position after position: lines
+//   second_products  sums of x^[p] * x^[p + lag]^T over up to VGGX_SECOND_CHUNK positions, in float32
+//   second_flush     adds them in float64, and takes c out again: with N positions p that have a partner,
+//                    sum x[p] x[p + lag]^T = 4 sum x^[p] x^[p + lag]^T + c (sum x[p + lag])^T + (sum x[p] - N c) c^T
+//
+// The last three work on as many images at a time as memory is meant to hold; c is taken out once a batch. A dense layer has
+// no positions but its images: second_gather and second_dense. Everything is in units of 2^E, E being the largest exponent of
+// the images that count, until it is added. The order of every sum depends on extents alone.
+#define VGGX_SECOND_CHUNK 4096
+#define VGGX_SECOND_LAGS 13   // (0, 0), (0, 1), (0, 2), (1, -2) to (1, 2), (2, -2) to (2, 2)
+#define VGGX_SECOND_PLANES 29 // map: 13 lags; first row, last row, first column, last column: 3 each; 4 corners
+#define VGGX_SECOND_VIEWS 9   // map, first row, last row, first column, last column, corners
+#define VGGX_SECOND_KINDS 25  // (first, second, inner, last but one, last) rows x columns; fewer of each where there are fewer than five
+
+typedef struct {
+    vggx_address input;    // Element [images, height, width, channels]; of the first layer [images, height, width, 3]
+    vggx_address factors;  // float [images]: 2^(exponent - E); 0 where an image does not count
+    vggx_address common;   // int32 [3]: E, not used, the number of images that count
+    vggx_address sums;     // double [channels]: sum of x over all positions of images that count, true units
+    int32_t images;
+    int32_t height;
+    int32_t width;
+    int32_t channels;      // padded; 3 in the first layer
+} VggxSecondMaps;
+
+// second_borders_{f16,bf16,f32}: sums over slices of images, per kind of position. The inner positions of a map of five rows and
+// columns or more are left out: they are what is left of all. Grid (ceil(channels / 64), VGGX_SECOND_KINDS, slices), 256
+// threads. Shared memory: 256 * 8 bytes.
+// second_regions: writes pilots and regions. Grid (ceil(channels / 64)), 256 threads. Shared memory: (VGGX_SECOND_KINDS + 1) * 64 * 8 bytes.
+typedef struct {
+    VggxSecondMaps maps;
+    vggx_address partials; // double [slices, VGGX_SECOND_KINDS, channels]
+    vggx_address pilots;   // float [channels]
+    vggx_address regions;  // double [planes, 2, channels]: sum x[p] - N c, sum x[p + lag]
+    int32_t slice_images;
+    int32_t slices;
+    int32_t planes;        // VGGX_SECOND_PLANES; 1 of a dense layer
+    int32_t pilot_bits;    // significant bits that pilots are rounded to: 24 of float, 4 of 16-bit elements. With few bits x - c is a number
+                           // of the element type for most x; else all x of one exponent would be off by the same, which does not average out
+} VggxSecondRegions;
+
+// The map, or a part of it that is a row, a column or a corner; a column counts as a row. Its positions are put in a line: row
+// by row, the images side by side in each row, `reach` zeros after each of them; then zeros for min(2, rows - 1) rows and
+// `reach` positions more. There every lag is one distance.
+typedef struct {
+    int32_t rows;
+    int32_t length;          // of a row
+    int32_t start;           // its first position in a map
+    int32_t row_stride;      // positions of the map
+    int32_t position_stride;
+    int32_t reach;           // min(2, length - 1); 0 of the first layer and of a dense one
+    int32_t lags;            // how many of the thirteen
+    int32_t plane;           // the first of them
+    int32_t line;            // first position in `lines`
+    int32_t positions;       // images * rows * (length + reach)
+    int32_t chunks;          // ceil(positions / VGGX_SECOND_CHUNK)
+    int32_t block;           // first block of second_products
+    int64_t partial;         // first element in `partials`
+} VggxSecondView;
+
+// second_gather_{f16,bf16,f32}: fills `lines`. Grid (ceil(line_positions * line_channels / 8 / 256)), 256 threads: 8 channels a thread.
+// Lines of the first layer have 64 channels: channel 3 * lag + c of position p holds x^[p + lag][c], which is zero outside the map, so
+// that one product holds all lags.
+// second_products_{f16,bf16}_{64x256,128x256}, second_products_f32_{64x256,128x128}: rows x columns, where columns run over lags and,
+// within each, channels. Blocks: of each view chunks * ceil(line_channels / rows) * ceil(lags * line_channels / columns), one view after
+// the other; one lag in the first layer. rows * columns / 128 threads. Dynamic shared memory: stages * (rows + columns) * 64 bytes.
+// second_flush: Grid (ceil(maps.channels^2 / 256), VGGX_SECOND_PLANES), 256 threads.
+typedef struct {
+    VggxSecondMaps maps;
+    vggx_address pilots;   // of VggxSecondRegions
+    vggx_address regions;  // the same; 0: the pilots are not taken out
+    vggx_address lines;    // Element [line_positions, line_channels]
+    vggx_address partials; // float: of each view [chunks, lags, line_channels, line_channels]
+    vggx_address planes;   // double [VGGX_SECOND_PLANES, maps.channels, maps.channels], added to
+    int32_t first_image;   // of these images
+    int32_t images;
+    int32_t line_positions; // all of them
+    int32_t line_channels; // 64 in the first layer, else maps.channels
+    int32_t stages;        // of the pipeline: 2..8
+    int32_t views;
+    VggxSecondView view[VGGX_SECOND_VIEWS];
+} VggxSecondPass;
+
+// second_dense_{f16,bf16,f32}: adds x^ * x^T of up to VGGX_SECOND_CHUNK images to the lower triangle. Grid (tiles, tiles), tiles =
+// ceil(channels / 128), 128 threads. Dynamic shared memory: stages * 256 * 64 bytes.
+typedef struct {
+    VggxSecondMaps maps;
+    vggx_address pilots;   // of VggxSecondRegions
+    vggx_address regions;  // the same; 0: the pilots are not taken out
+    vggx_address lines;    // Element [images, channels], by second_gather
+    vggx_address triangle; // double [channels * (channels + 1) / 2]: row after row, diagonal included; added to
+    int32_t images;        // in lines
+    int32_t stages;
+} VggxSecondDense;
+
 #endif

@@ -1,8 +1,8 @@
 //! Moments that are summed on the device: against float64, against the CPU, against themselves.
 
 use vggx::backend::cuda::{Cuda, CudaOptions, Precision};
-use vggx::backend::{Backend, BackendError, Batch, LayerMoments, Moments, Pixels};
-use vggx::explain::on_cuda;
+use vggx::backend::{Backend, BackendError, Batch, Lags, LayerMoments, Moments, Pixels, SecondMoments};
+use vggx::explain::{on_cpu, on_cuda};
 use vggx::weights::ElementType;
 
 use crate::edges::{ignored_in_child, printed};
@@ -422,10 +422,69 @@ fn batches_are_split_where_memory_is_short() {
     assert!(moments_refused > 0 && split > 0);
 }
 
+/// All sums of Σxxᵀ.
+fn products(second: &SecondMoments) -> Vec<(&'static str, &[f64])> {
+    match second {
+        SecondMoments::Dense(triangle) => vec![("triangle", triangle)],
+        SecondMoments::Convolution(Lags { map, top, bottom, left, right, corners }) => vec![
+            ("map", map),
+            ("top", top),
+            ("bottom", bottom),
+            ("left", left),
+            ("right", right),
+            ("corners", corners),
+        ],
+    }
+}
+
+/// The CPU's are compared with float64 elsewhere.
 #[test]
-fn second_moments_are_refused() {
-    let case = case();
-    let cuda = cuda(&case, Precision::F16);
-    let refused = cuda.learn(Moments::zeros(case.weights.network(), true)).err();
-    assert!(matches!(refused, Some(BackendError::Unsupported { .. })), "{refused:?}");
+fn second_moments_are_those_of_the_cpu() {
+    for (name, learning) in cases() {
+        let case = &learning.case;
+        let zeros = || Moments::zeros(case.weights.network(), true);
+        let cpu = learn_from(&on_cpu(&case.weights, 2).expect("a network"), zeros(), &learning.batches);
+        // Both factors are off by what the forward pass rounds: of up to six layers in 16 bits half a unit of the last place
+        // each. The largest sum of a kind is about what the layer's root mean square makes.
+        let rounded = |unit: f64| 2.0 * 6.0 * unit;
+        let bounds = [
+            (Precision::F32, 2.0 * FORWARD + 2.0 * SUM),
+            (Precision::F16, rounded(2f64.powi(-11))),
+            (Precision::Bf16, rounded(2f64.powi(-8))),
+        ];
+        for (precision, bound) in bounds {
+            // The slowest network in one precision of 16 bits.
+            if name == "classifier" && precision == Precision::Bf16 {
+                continue;
+            }
+            let cuda = cuda(case, precision);
+            let moments = learn_from(&cuda, zeros(), &learning.batches);
+            for (ours, theirs) in moments.layers.iter().zip(&cpu.layers) {
+                let (Some(ours_second), Some(theirs_second)) = (&ours.second, &theirs.second) else {
+                    panic!("{name}: no second moments of {}", ours.name);
+                };
+                for ((field, ours_sums), (_, theirs_sums)) in
+                    products(ours_second).into_iter().zip(products(theirs_second))
+                {
+                    let largest = theirs_sums.iter().fold(0.0, |most: f64, sum| most.max(sum.abs()));
+                    for (at, (a, b)) in ours_sums.iter().zip(theirs_sums).enumerate() {
+                        assert!(
+                            (a - b).abs() <= bound * largest,
+                            "{name} {precision:?} {} {field}[{at}]: {a} for {b}, of {largest}",
+                            ours.name
+                        );
+                    }
+                }
+            }
+            if precision == Precision::F32 {
+                continue;
+            }
+            // One batch after the other, each by a learner that goes on from the last one's moments.
+            let mut stepwise = zeros();
+            for batch in &learning.batches {
+                stepwise = learn_from(&cuda, stepwise, std::slice::from_ref(batch));
+            }
+            assert!(stepwise == moments, "{name} {precision:?}: going on changes bits");
+        }
+    }
 }

@@ -10,5 +10,6 @@ mod output;
 mod pooling;
 mod prepare;
 mod response;
+mod second_moments;
 mod signal_image;
 mod support;

@@ -48,11 +48,12 @@ impl Code {
     /// Products on tensor cores with sums in float32, cp.async and ldmatrix.
     fn demanded(&self) -> Vec<&'static str> {
         let words: Vec<&str> = self.kernel.split('_').collect();
-        let is_moments = words[0] == "moments";
-        let product = match (words[0], words.get(2).copied()) {
-            ("convolution" | "moments", Some("f16")) => "HMMA.16816.F32",
-            ("convolution" | "moments", Some("bf16")) => "HMMA.16816.F32.BF16",
-            ("convolution" | "moments", Some("f32")) => "FFMA",
+        let is_moments = matches!(words[..], ["moments", ..] | ["second", "products" | "dense", ..]);
+        let is_product = is_moments || words[0] == "convolution";
+        let product = match words.get(2).copied().filter(|_| is_product) {
+            Some("f16") => "HMMA.16816.F32",
+            Some("bf16") => "HMMA.16816.F32.BF16",
+            Some("f32") => "FFMA",
             _ => return Vec::new(),
         };
         let mut opcodes = vec![product];

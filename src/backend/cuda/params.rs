@@ -23,6 +23,11 @@ pub const VGGX_LAYOUT_FORWARD: i32 = 0;
 pub const VGGX_LAYOUT_BACKWARD: i32 = 1;
 pub const VGGX_LAYOUT_IMAGE_FORWARD: i32 = 2;
 pub const VGGX_LAYOUT_IMAGE_BACKWARD: i32 = 3;
+pub const VGGX_SECOND_CHUNK: i32 = 4096;
+pub const VGGX_SECOND_LAGS: i32 = 13;
+pub const VGGX_SECOND_PLANES: i32 = 29;
+pub const VGGX_SECOND_VIEWS: i32 = 9;
+pub const VGGX_SECOND_KINDS: i32 = 25;
 pub type vggx_address = u64;
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
@@ -574,4 +579,161 @@ const _: () = {
     ["Offset of field: VggxOperatorBound::bound"][::std::mem::offset_of!(VggxOperatorBound, bound) - 8usize];
     ["Offset of field: VggxOperatorBound::rows"][::std::mem::offset_of!(VggxOperatorBound, rows) - 16usize];
     ["Offset of field: VggxOperatorBound::depth"][::std::mem::offset_of!(VggxOperatorBound, depth) - 20usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxSecondMaps {
+    pub input: vggx_address,
+    pub factors: vggx_address,
+    pub common: vggx_address,
+    pub sums: vggx_address,
+    pub images: i32,
+    pub height: i32,
+    pub width: i32,
+    pub channels: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxSecondMaps"][::std::mem::size_of::<VggxSecondMaps>() - 48usize];
+    ["Alignment of VggxSecondMaps"][::std::mem::align_of::<VggxSecondMaps>() - 8usize];
+    ["Offset of field: VggxSecondMaps::input"][::std::mem::offset_of!(VggxSecondMaps, input) - 0usize];
+    ["Offset of field: VggxSecondMaps::factors"][::std::mem::offset_of!(VggxSecondMaps, factors) - 8usize];
+    ["Offset of field: VggxSecondMaps::common"][::std::mem::offset_of!(VggxSecondMaps, common) - 16usize];
+    ["Offset of field: VggxSecondMaps::sums"][::std::mem::offset_of!(VggxSecondMaps, sums) - 24usize];
+    ["Offset of field: VggxSecondMaps::images"][::std::mem::offset_of!(VggxSecondMaps, images) - 32usize];
+    ["Offset of field: VggxSecondMaps::height"][::std::mem::offset_of!(VggxSecondMaps, height) - 36usize];
+    ["Offset of field: VggxSecondMaps::width"][::std::mem::offset_of!(VggxSecondMaps, width) - 40usize];
+    ["Offset of field: VggxSecondMaps::channels"][::std::mem::offset_of!(VggxSecondMaps, channels) - 44usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxSecondRegions {
+    pub maps: VggxSecondMaps,
+    pub partials: vggx_address,
+    pub pilots: vggx_address,
+    pub regions: vggx_address,
+    pub slice_images: i32,
+    pub slices: i32,
+    pub planes: i32,
+    pub pilot_bits: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxSecondRegions"][::std::mem::size_of::<VggxSecondRegions>() - 88usize];
+    ["Alignment of VggxSecondRegions"][::std::mem::align_of::<VggxSecondRegions>() - 8usize];
+    ["Offset of field: VggxSecondRegions::maps"][::std::mem::offset_of!(VggxSecondRegions, maps) - 0usize];
+    ["Offset of field: VggxSecondRegions::partials"]
+        [::std::mem::offset_of!(VggxSecondRegions, partials) - 48usize];
+    ["Offset of field: VggxSecondRegions::pilots"]
+        [::std::mem::offset_of!(VggxSecondRegions, pilots) - 56usize];
+    ["Offset of field: VggxSecondRegions::regions"]
+        [::std::mem::offset_of!(VggxSecondRegions, regions) - 64usize];
+    ["Offset of field: VggxSecondRegions::slice_images"]
+        [::std::mem::offset_of!(VggxSecondRegions, slice_images) - 72usize];
+    ["Offset of field: VggxSecondRegions::slices"]
+        [::std::mem::offset_of!(VggxSecondRegions, slices) - 76usize];
+    ["Offset of field: VggxSecondRegions::planes"]
+        [::std::mem::offset_of!(VggxSecondRegions, planes) - 80usize];
+    ["Offset of field: VggxSecondRegions::pilot_bits"]
+        [::std::mem::offset_of!(VggxSecondRegions, pilot_bits) - 84usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxSecondView {
+    pub rows: i32,
+    pub length: i32,
+    pub start: i32,
+    pub row_stride: i32,
+    pub position_stride: i32,
+    pub reach: i32,
+    pub lags: i32,
+    pub plane: i32,
+    pub line: i32,
+    pub positions: i32,
+    pub chunks: i32,
+    pub block: i32,
+    pub partial: i64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxSecondView"][::std::mem::size_of::<VggxSecondView>() - 56usize];
+    ["Alignment of VggxSecondView"][::std::mem::align_of::<VggxSecondView>() - 8usize];
+    ["Offset of field: VggxSecondView::rows"][::std::mem::offset_of!(VggxSecondView, rows) - 0usize];
+    ["Offset of field: VggxSecondView::length"][::std::mem::offset_of!(VggxSecondView, length) - 4usize];
+    ["Offset of field: VggxSecondView::start"][::std::mem::offset_of!(VggxSecondView, start) - 8usize];
+    ["Offset of field: VggxSecondView::row_stride"]
+        [::std::mem::offset_of!(VggxSecondView, row_stride) - 12usize];
+    ["Offset of field: VggxSecondView::position_stride"]
+        [::std::mem::offset_of!(VggxSecondView, position_stride) - 16usize];
+    ["Offset of field: VggxSecondView::reach"][::std::mem::offset_of!(VggxSecondView, reach) - 20usize];
+    ["Offset of field: VggxSecondView::lags"][::std::mem::offset_of!(VggxSecondView, lags) - 24usize];
+    ["Offset of field: VggxSecondView::plane"][::std::mem::offset_of!(VggxSecondView, plane) - 28usize];
+    ["Offset of field: VggxSecondView::line"][::std::mem::offset_of!(VggxSecondView, line) - 32usize];
+    ["Offset of field: VggxSecondView::positions"]
+        [::std::mem::offset_of!(VggxSecondView, positions) - 36usize];
+    ["Offset of field: VggxSecondView::chunks"][::std::mem::offset_of!(VggxSecondView, chunks) - 40usize];
+    ["Offset of field: VggxSecondView::block"][::std::mem::offset_of!(VggxSecondView, block) - 44usize];
+    ["Offset of field: VggxSecondView::partial"][::std::mem::offset_of!(VggxSecondView, partial) - 48usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxSecondPass {
+    pub maps: VggxSecondMaps,
+    pub pilots: vggx_address,
+    pub regions: vggx_address,
+    pub lines: vggx_address,
+    pub partials: vggx_address,
+    pub planes: vggx_address,
+    pub first_image: i32,
+    pub images: i32,
+    pub line_positions: i32,
+    pub line_channels: i32,
+    pub stages: i32,
+    pub views: i32,
+    pub view: [VggxSecondView; 9usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxSecondPass"][::std::mem::size_of::<VggxSecondPass>() - 616usize];
+    ["Alignment of VggxSecondPass"][::std::mem::align_of::<VggxSecondPass>() - 8usize];
+    ["Offset of field: VggxSecondPass::maps"][::std::mem::offset_of!(VggxSecondPass, maps) - 0usize];
+    ["Offset of field: VggxSecondPass::pilots"][::std::mem::offset_of!(VggxSecondPass, pilots) - 48usize];
+    ["Offset of field: VggxSecondPass::regions"][::std::mem::offset_of!(VggxSecondPass, regions) - 56usize];
+    ["Offset of field: VggxSecondPass::lines"][::std::mem::offset_of!(VggxSecondPass, lines) - 64usize];
+    ["Offset of field: VggxSecondPass::partials"][::std::mem::offset_of!(VggxSecondPass, partials) - 72usize];
+    ["Offset of field: VggxSecondPass::planes"][::std::mem::offset_of!(VggxSecondPass, planes) - 80usize];
+    ["Offset of field: VggxSecondPass::first_image"]
+        [::std::mem::offset_of!(VggxSecondPass, first_image) - 88usize];
+    ["Offset of field: VggxSecondPass::images"][::std::mem::offset_of!(VggxSecondPass, images) - 92usize];
+    ["Offset of field: VggxSecondPass::line_positions"]
+        [::std::mem::offset_of!(VggxSecondPass, line_positions) - 96usize];
+    ["Offset of field: VggxSecondPass::line_channels"]
+        [::std::mem::offset_of!(VggxSecondPass, line_channels) - 100usize];
+    ["Offset of field: VggxSecondPass::stages"][::std::mem::offset_of!(VggxSecondPass, stages) - 104usize];
+    ["Offset of field: VggxSecondPass::views"][::std::mem::offset_of!(VggxSecondPass, views) - 108usize];
+    ["Offset of field: VggxSecondPass::view"][::std::mem::offset_of!(VggxSecondPass, view) - 112usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxSecondDense {
+    pub maps: VggxSecondMaps,
+    pub pilots: vggx_address,
+    pub regions: vggx_address,
+    pub lines: vggx_address,
+    pub triangle: vggx_address,
+    pub images: i32,
+    pub stages: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxSecondDense"][::std::mem::size_of::<VggxSecondDense>() - 88usize];
+    ["Alignment of VggxSecondDense"][::std::mem::align_of::<VggxSecondDense>() - 8usize];
+    ["Offset of field: VggxSecondDense::maps"][::std::mem::offset_of!(VggxSecondDense, maps) - 0usize];
+    ["Offset of field: VggxSecondDense::pilots"][::std::mem::offset_of!(VggxSecondDense, pilots) - 48usize];
+    ["Offset of field: VggxSecondDense::regions"][::std::mem::offset_of!(VggxSecondDense, regions) - 56usize];
+    ["Offset of field: VggxSecondDense::lines"][::std::mem::offset_of!(VggxSecondDense, lines) - 64usize];
+    ["Offset of field: VggxSecondDense::triangle"]
+        [::std::mem::offset_of!(VggxSecondDense, triangle) - 72usize];
+    ["Offset of field: VggxSecondDense::images"][::std::mem::offset_of!(VggxSecondDense, images) - 80usize];
+    ["Offset of field: VggxSecondDense::stages"][::std::mem::offset_of!(VggxSecondDense, stages) - 84usize];
 };

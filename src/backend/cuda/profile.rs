@@ -9,7 +9,8 @@ use super::forward::forward;
 use super::options::Precision;
 use super::params::{
     VGGX_BELOW_POOL, VGGX_LINEAR, VGGX_RECTIFY_POOL, VggxBelow, VggxConvolutionForward, VggxMomentInputs,
-    VggxMomentResponses, VggxMoments, VggxOperand, VggxScale,
+    VggxMomentResponses, VggxMoments, VggxOperand, VggxScale, VggxSecondDense, VggxSecondPass,
+    VggxSecondRegions,
 };
 use super::program::{Parameters, Step};
 use super::slot::{DevicePass, Engine, Slot};
@@ -340,6 +341,11 @@ fn part_of(parameters: &Parameters, layer: &mut usize, precision: Precision) -> 
             ("unpool", count(&[p.images, p.channels]) * maps * element)
         }
         // Of no pass that is timed.
+        Parameters::SecondRegions(VggxSecondRegions { maps, .. })
+        | Parameters::SecondPass(VggxSecondPass { maps, .. })
+        | Parameters::SecondDense(VggxSecondDense { maps, .. }) => {
+            ("second moments", count(&[maps.images, maps.height, maps.width, maps.channels]) * element)
+        }
         Parameters::MomentFactors(maps)
         | Parameters::MomentInputs(VggxMomentInputs { maps, .. })
         | Parameters::MomentResponses(VggxMomentResponses { maps, .. })

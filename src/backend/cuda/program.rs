@@ -5,7 +5,7 @@ use super::device::{Device, DeviceError, Graph, Kernel, LaunchSize, PinnedMemory
 use super::params::{
     VggxAveragePool, VggxChannelSums, VggxConvolutionBackward, VggxConvolutionForward, VggxInterleave,
     VggxMomentInputs, VggxMomentMaps, VggxMomentResponses, VggxMoments, VggxNormalise, VggxOutput,
-    VggxSignalImage, VggxStart, VggxUnpool,
+    VggxSecondDense, VggxSecondPass, VggxSecondRegions, VggxSignalImage, VggxStart, VggxUnpool,
 };
 
 /// Memory of the host that passes copy from and to. Their addresses are in the captured graphs.
@@ -30,6 +30,7 @@ macro_rules! parameters {
     ($($variant:ident($structure:ty)),* $(,)?) => {
         /// What a kernel takes.
         #[derive(Clone)]
+        #[expect(clippy::large_enum_variant, reason = "a step a launch; steps hold it in a box")]
         pub(super) enum Parameters {
             $($variant($structure)),*
         }
@@ -75,6 +76,9 @@ parameters! {
     MomentInputs(VggxMomentInputs),
     MomentResponses(VggxMomentResponses),
     Moments(VggxMoments),
+    SecondRegions(VggxSecondRegions),
+    SecondPass(VggxSecondPass),
+    SecondDense(VggxSecondDense),
 }
 
 /// How long a launch took.

@@ -77,7 +77,7 @@ mod tests {
             state ^= state << 17;
             (state >> 40) as f32 / (1 << 24) as f32 - 0.5
         };
-        let shift = |index: usize| if index % maps.channels % 2 == 0 { offset } else { 0.0 };
+        let shift = |index: usize| if (index % maps.channels).is_multiple_of(2) { offset } else { 0.0 };
         // A sum of three numbers of variance 1/12 each.
         (0..maps.len()).map(|index| shift(index) + 2.0 * (uniform() + uniform() + uniform())).collect()
     }
@@ -193,9 +193,8 @@ mod tests {
         for batch in 0..batches {
             let values = values(maps, 100.0, batch);
             add_batch(&mut second, &values, maps);
-            for (sums, more) in [(&mut expected.map, plainly(&values, maps, |_, x| x).map)] {
-                sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-            }
+            let more = plainly(&values, maps, |_, x| x).map;
+            expected.map.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         }
         // The standard deviations are one, and sums that the means follow from are exact: an error of Σxxᵀ is the
         // covariance's times the number of positions.

@@ -6,7 +6,8 @@ use super::super::operators::LayerShape;
 use super::super::params::VGGX_IMAGE_DEPTH;
 use super::super::plan::padded;
 use super::super::slot::Engine;
-use crate::backend::{BackendError, LayerMoments, Moments};
+use super::second_sums::SecondLayout;
+use crate::backend::{BackendError, LayerMoments, Moments, SecondMoments};
 use rayon::prelude::*;
 
 /// Bytes that go over the bus at a time, unless a single row is longer.
@@ -20,6 +21,8 @@ pub(super) struct LayerAddresses {
     pub responses: [u64; 5],
     /// Σ₊x, Σ₊xy and Σ₋xy: double \[fan-in, outputs\].
     pub products: [u64; 3],
+    /// Σxxᵀ, as [`SecondLayout`] says; of no bytes where it is not summed.
+    pub second: u64,
 }
 
 /// How a layer's sums lie on the device: rows of the fan-in, tap after tap, and neurons innermost, both padded.
@@ -30,10 +33,14 @@ struct Layout {
     rows: Vec<Option<usize>>,
     /// Rows that have a Σx; the first layer's products have some more.
     input_rows: usize,
+    /// Where Σxxᵀ is summed.
+    second: Option<SecondLayout>,
 }
 
 impl Layout {
-    fn new(shape: &LayerShape) -> Self {
+    /// With `second`, Σxxᵀ is summed too.
+    fn new(shape: &LayerShape, second: bool) -> Self {
+        let second = second.then(|| SecondLayout::new(shape));
         let &LayerShape { outputs, inputs, taps, flatten, .. } = shape;
         let rows: Vec<Option<usize>> = if shape.is_image() {
             let depths = 0..VGGX_IMAGE_DEPTH as usize;
@@ -51,15 +58,16 @@ impl Layout {
             (0..taps * padded_inputs).map(row).collect()
         };
         let input_rows = if shape.is_image() { inputs * taps } else { rows.len() };
-        Layout { outputs, padded_outputs: padded(outputs), rows, input_rows }
+        Layout { outputs, padded_outputs: padded(outputs), rows, input_rows, second }
     }
 
-    /// Bytes of Σx, of five sums of neurons, and of three of products.
-    fn sizes(&self) -> [usize; 9] {
+    /// Bytes of Σx, of five sums of neurons, of three of products, and of Σxxᵀ.
+    fn sizes(&self) -> [usize; 10] {
         let sizes = |values: usize| values * size_of::<f64>();
         let (neurons, products) = (sizes(self.padded_outputs), sizes(self.rows.len() * self.padded_outputs));
         let inputs = sizes(self.input_rows);
-        [inputs, neurons, neurons, neurons, neurons, neurons, products, products, products]
+        let second = self.second.map_or(0, |second| sizes(second.len()));
+        [inputs, neurons, neurons, neurons, neurons, neurons, products, products, products, second]
     }
 }
 
@@ -82,15 +90,16 @@ enum Side {
 
 impl Accumulators {
     /// Bytes of device memory.
-    pub fn bytes(engine: &Engine) -> u64 {
+    pub fn bytes(engine: &Engine, second: bool) -> u64 {
         let layouts = LayerShape::all(&engine.chain);
-        layouts.iter().flat_map(|shape| Layout::new(shape).sizes()).map(|bytes| bytes as u64).sum()
+        layouts.iter().flat_map(|shape| Layout::new(shape, second).sizes()).map(|bytes| bytes as u64).sum()
     }
 
     /// Makes room for the sums and brings `moments` there.
     pub fn new(engine: &Engine, moments: &Moments) -> Result<Self, BackendError> {
         let device = &engine.device;
-        let needed = Self::bytes(engine);
+        let second = moments.has_second();
+        let needed = Self::bytes(engine, second);
         let too_large = |device: &Device| BackendError::MomentMemory {
             needed: needed >> 20,
             available: device.free_memory().unwrap_or(0) >> 20,
@@ -99,25 +108,30 @@ impl Accumulators {
         if needed > device.free_memory()? {
             return Err(too_large(device));
         }
-        let layouts: Vec<Layout> = LayerShape::all(&engine.chain).iter().map(Layout::new).collect();
+        let layouts: Vec<Layout> =
+            LayerShape::all(&engine.chain).iter().map(|shape| Layout::new(shape, second)).collect();
         let sizes: Vec<usize> = layouts.iter().flat_map(Layout::sizes).collect();
         let mut memory = Arena::new(device.clone(), engine.separate);
         let places = memory
             .reserve(&sizes)
             .map_err(|error| if error.is_out_of_memory() { too_large(device) } else { error.into() })?;
         let addresses = places
-            .as_chunks::<9>()
+            .as_chunks::<10>()
             .0
             .iter()
-            .map(|&[inputs, a, b, c, d, e, x, y, z]| LayerAddresses {
+            .map(|&[inputs, a, b, c, d, e, x, y, z, second]| LayerAddresses {
                 inputs,
                 responses: [a, b, c, d, e],
                 products: [x, y, z],
+                second,
             })
             .collect();
         // A row of a product at least.
-        let longest = layouts.iter().map(|layout| layout.padded_outputs * size_of::<f64>()).max();
-        let staging = device.allocate_pinned(PIECE.max(longest.unwrap_or(0)))?;
+        let longest = layouts.iter().map(|layout| {
+            let of_second = layout.second.map_or(0, |second| second.channels());
+            layout.padded_outputs.max(of_second) * size_of::<f64>()
+        });
+        let staging = device.allocate_pinned(PIECE.max(longest.max().unwrap_or(0)))?;
         let stream = device.stream()?;
         let mut sums = Accumulators { stream, layouts, addresses, staging, _memory: memory };
         sums.upload(moments)?;
@@ -148,8 +162,36 @@ impl Accumulators {
                     self.stream.synchronise()?;
                 }
             }
+            self.upload_second(layer, moments)?;
         }
         self.stream.synchronise()
+    }
+
+    /// Σxxᵀ of a layer, where it is summed.
+    fn upload_second(&mut self, layer: usize, moments: &LayerMoments) -> Result<(), DeviceError> {
+        let (Some(layout), Some(second)) = (&self.layouts[layer].second, &moments.second) else {
+            return Ok(());
+        };
+        let address = self.addresses[layer].second;
+        let is_zero = match second {
+            SecondMoments::Dense(triangle) => triangle.iter().all(|&sum| sum == 0.0),
+            // Where the squares over the map are zero, all is.
+            SecondMoments::Convolution(lags) => lags.map.iter().all(|&sum| sum == 0.0),
+        };
+        if is_zero {
+            // SAFETY: the layer's sums, which are as large.
+            return unsafe { self.stream.start_fill(address, 0, layout.len() * size_of::<f64>()) };
+        }
+        for rows in layout.pieces(PIECE / size_of::<f64>()) {
+            let (start, end) = (layout.row_start(rows.start), layout.row_start(rows.end));
+            layout.gather(second, rows, self.staging.slice_mut(0, end - start));
+            let to = address + (start * size_of::<f64>()) as u64;
+            let bytes = (end - start) * size_of::<f64>();
+            // SAFETY: within the layer's sums, and waited for before the staging memory is filled again.
+            unsafe { self.stream.start_upload(to, self.staging.slice(0, bytes)) }?;
+            self.stream.synchronise()?;
+        }
+        Ok(())
     }
 
     /// Writes all sums but the numbers of positions into `moments`. Everything that adds to them is done.
@@ -167,13 +209,25 @@ impl Accumulators {
                     scatter(&self.layouts[layer], side, piece, first, values);
                 }
             }
+            let (Some(layout), Some(second)) = (&self.layouts[layer].second, &mut moments.second) else {
+                continue;
+            };
+            for rows in layout.pieces(PIECE / size_of::<f64>()) {
+                let (start, end) = (layout.row_start(rows.start), layout.row_start(rows.end));
+                let piece = self.staging.slice_mut::<f64>(0, end - start);
+                let from = self.addresses[layer].second + (start * size_of::<f64>()) as u64;
+                // SAFETY: within the layer's sums, and waited for.
+                unsafe { self.stream.start_download(bytes_of_mut(piece), from) }?;
+                self.stream.synchronise()?;
+                layout.scatter(piece, rows, second);
+            }
         }
         Ok(())
     }
 
     /// The sums of a layer, in the order of [`values`].
     fn sums(&self, layer: usize) -> [(u64, Side); 9] {
-        let LayerAddresses { inputs, responses: [a, b, c, d, e], products: [x, y, z] } =
+        let LayerAddresses { inputs, responses: [a, b, c, d, e], products: [x, y, z], .. } =
             self.addresses[layer];
         let (neurons, products) = (Side::Neurons, Side::Products);
         [
@@ -306,7 +360,7 @@ mod tests {
             stages: vec![stage(0, 3, 70), stage(1, 70, 70)],
             classifier: Some(Classifier { side: 2, layers: vec![dense] }),
         };
-        LayerShape::all(&chain).iter().map(Layout::new).collect()
+        LayerShape::all(&chain).iter().map(|shape| Layout::new(shape, false)).collect()
     }
 
     #[test]

@@ -4,13 +4,18 @@
 //! |---|---|
 //! | `accumulators` | all sums on the device, and their way from and to [`Moments`] |
 //! | `split` | how the sums of a layer are split into blocks |
+//! | `second_sums` | Σxxᵀ on the device, and its way from and to the host |
+//! | `second` | the launches that add Σxxᵀ of a batch |
 //! | `plan`, `steps` | a forward pass that keeps z, and behind each layer the kernels of its sums |
 //!
-//! The kernels are those of `kernels/moments.cu`, `moments_image.cu` and `moment_sums.cu`. Every image of a batch has exponents of its
+//! The kernels are those of `kernels/moments.cu`, `moments_image.cu` and `moment_sums.cu`, of Σxxᵀ `second_lines.cu` and
+//! `second_moments.cu`. Every image of a batch has exponents of its
 //! own; sums are in true units. Pilots are the batch's, so nothing but the sums goes from batch to batch.
 
 mod accumulators;
 mod plan;
+mod second;
+mod second_sums;
 mod split;
 mod steps;
 
@@ -62,12 +67,6 @@ impl<'a> CudaLearner<'a> {
             layers.eq(moments.layers.iter().map(|layer| layer.shape.clone())),
             "moments of another network"
         );
-        if moments.layers.iter().any(|layer| layer.second.is_some()) {
-            return Err(BackendError::Unsupported {
-                device: "CUDA device",
-                reason: "second moments are summed on the CPU alone; use --device cpu".to_owned(),
-            });
-        }
         let engine = &cuda.engine;
         let sums = match Accumulators::new(engine, &moments) {
             // Passes that ran before may hold the memory.
@@ -94,7 +93,7 @@ impl<'a> CudaLearner<'a> {
         let engine = &self.cuda.engine;
         let counted = most_images(&engine.chain, engine.precision, batch.height, batch.width);
         let most = self.most.get(&extents).copied().unwrap_or(counted);
-        let most = most.min(most_in_memory(engine, batch)).clamp(1, batch.images);
+        let most = most.min(most_in_memory(engine, batch, self.moments.has_second())).clamp(1, batch.images);
         batch.images.div_ceil(batch.images.div_ceil(most))
     }
 
@@ -133,7 +132,7 @@ impl<'a> CudaLearner<'a> {
         let engine = &self.cuda.engine;
         // Its program has the addresses of what is about to move.
         self.current = None;
-        let learn = LearnPlan::new(engine, geometry);
+        let learn = LearnPlan::new(engine, geometry, self.moments.has_second());
         let buffers = &learn.plan.buffers;
         let (work, kept) = (buffers.work(engine.separate), buffers.kept());
         let addresses = self.work.reserve(&[work.clone(), kept].concat())?;
@@ -143,7 +142,8 @@ impl<'a> CudaLearner<'a> {
             upload: engine.device.allocate_pinned(learn.upload_bytes())?,
             download: engine.device.allocate_pinned(0)?,
         };
-        let steps = steps::learn(&learn, &at, &engine.network, &engine.names, self.sums.addresses());
+        let steps =
+            steps::learn(&learn, &at, &engine.network, &engine.names, self.sums.addresses(), engine.limits);
         let what = format!("the moments of {}", images_of(geometry));
         let program = Program::new(&engine.device, what, steps)?;
         self.current = Some(Current { learn, pinned, program });
@@ -156,7 +156,7 @@ impl<'a> CudaLearner<'a> {
             images: geometry.images,
             height: geometry.height,
             width: geometry.width,
-            needed: LearnPlan::new(engine, geometry).plan.bytes() as u64 >> 20,
+            needed: LearnPlan::new(engine, geometry, self.moments.has_second()).plan.bytes() as u64 >> 20,
             available: engine.device.free_memory().unwrap_or(0) >> 20,
         }
     }
@@ -246,15 +246,16 @@ pub(super) fn time(cuda: &Cuda, batch: &Batch, repeats: usize) -> Result<Vec<Lea
 }
 
 /// Bytes that a batch may take of a device's memory, beside weights and sums.
-fn budget(engine: &Engine) -> u64 {
-    (engine.device.description().memory / 8 * 7).saturating_sub(Accumulators::bytes(engine)) / 8 * 7
+fn budget(engine: &Engine, second: bool) -> u64 {
+    (engine.device.description().memory / 8 * 7).saturating_sub(Accumulators::bytes(engine, second)) / 8 * 7
 }
 
 /// The most images of a part that a device has the memory for, whatever else is in it.
-fn most_in_memory(engine: &Engine, batch: Geometry) -> usize {
-    let budget = budget(engine);
-    let fits =
-        |&images: &usize| LearnPlan::new(engine, Geometry { images, ..batch }).plan.bytes() as u64 <= budget;
+fn most_in_memory(engine: &Engine, batch: Geometry, second: bool) -> usize {
+    let budget = budget(engine, second);
+    let fits = |&images: &usize| {
+        LearnPlan::new(engine, Geometry { images, ..batch }, second).plan.bytes() as u64 <= budget
+    };
     std::iter::successors(Some(batch.images), |&images| (images > 1).then(|| images.div_ceil(2)))
         .find(fits)
         .unwrap_or(1)
@@ -267,5 +268,5 @@ pub(super) fn preferred_batch(cuda: &Cuda) -> usize {
     }
     let side = super::usual_side(&cuda.network);
     let geometry = Geometry { images: PREFERRED_BATCH, height: side, width: side, input: Input::Rgb8 };
-    most_in_memory(&cuda.engine, geometry)
+    most_in_memory(&cuda.engine, geometry, false)
 }

@@ -1,8 +1,11 @@
 //! The plan of a pass that learns: a forward pass, and the buffers of the sums.
 
 use super::super::buffers::{Buffer, Room};
+use super::super::operators::LayerShape;
 use super::super::plan::{Geometry, Plan};
 use super::super::slot::Engine;
+use super::second::SecondShape;
+use super::second_sums::SecondLayout;
 use super::split::Extents;
 
 /// A forward pass with what its sums need. All layers share the buffers, one after another.
@@ -24,10 +27,21 @@ pub(super) struct LearnPlan {
     pub batch_inputs: Buffer,
     /// What blocks leave for each other.
     pub partials: Buffer,
+    /// Where Σxxᵀ is summed.
+    pub second: Option<SecondPlan>,
+}
+
+/// What Σxxᵀ needs.
+pub(super) struct SecondPlan {
+    /// Of the parametric layers.
+    pub layers: Vec<SecondShape>,
+    /// As [`SecondShape::scratch`], of all layers.
+    pub scratch: [Buffer; 5],
 }
 
 impl LearnPlan {
-    pub fn new(engine: &Engine, geometry: Geometry) -> Self {
+    /// With `second`, Σxxᵀ is summed too.
+    pub fn new(engine: &Engine, geometry: Geometry, second: bool) -> Self {
         let mut plan = Plan::new(&engine.chain, geometry, engine.precision, engine.limits);
         let layers = layers(&plan);
         let element = plan.precision.bytes();
@@ -36,6 +50,7 @@ impl LearnPlan {
         let neurons = most(&|layer| layer.outputs);
         let fan_in = most(&Extents::fan_in);
         let partials = most(&Extents::partial_bytes);
+        let second = second.then(|| second_shapes(engine, &layers));
         let mut add = |bytes| plan.buffers.add(Room::Pass, bytes);
         LearnPlan {
             pre_activation: add(z),
@@ -46,6 +61,11 @@ impl LearnPlan {
             counts: add(neurons * size_of::<f64>()),
             batch_inputs: add(fan_in * size_of::<f64>()),
             partials: add(partials),
+            second: second.map(|layers| {
+                let scratch: Vec<[usize; 5]> = layers.iter().map(SecondShape::scratch).collect();
+                let largest = |index: usize| scratch.iter().map(|bytes| bytes[index]).max().unwrap_or(0);
+                SecondPlan { scratch: std::array::from_fn(|index| add(largest(index))), layers }
+            }),
             layers,
             plan,
         }
@@ -60,6 +80,17 @@ impl LearnPlan {
     pub fn upload_bytes(&self) -> usize {
         self.counted_offset() + self.plan.geometry.images * size_of::<u32>()
     }
+}
+
+fn second_shapes(engine: &Engine, layers: &[Extents]) -> Vec<SecondShape> {
+    let shape = |(shape, extents): (LayerShape, &Extents)| SecondShape {
+        precision: engine.precision,
+        images: extents.images,
+        height: extents.height,
+        width: extents.width,
+        layout: SecondLayout::new(&shape),
+    };
+    LayerShape::all(&engine.chain).into_iter().zip(layers).map(shape).collect()
 }
 
 /// The extents of all layers.

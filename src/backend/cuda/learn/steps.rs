@@ -7,8 +7,10 @@ use super::super::network::DeviceNetwork;
 use super::super::params::{VggxMomentInputs, VggxMomentMaps, VggxMomentResponses, VggxMoments};
 use super::super::plan::per_value;
 use super::super::program::Step;
+use super::super::tiles::Limits;
 use super::accumulators::LayerAddresses;
 use super::plan::LearnPlan;
+use super::second::SecondAddresses;
 use super::split::Extents;
 
 /// Threads of all kernels but those of the products.
@@ -25,6 +27,7 @@ pub(super) fn learn(
     network: &DeviceNetwork,
     names: &[String],
     accumulators: &[LayerAddresses],
+    limits: Limits,
 ) -> Vec<Step> {
     let mut steps = Steps::new(&learn.plan, at);
     let counted = learn.plan.geometry.images * size_of::<u32>();
@@ -34,6 +37,7 @@ pub(super) fn learn(
         let layer = maps.layer;
         let sums = LayerSums {
             learn,
+            layer,
             extents: learn.layers[layer],
             maps: moment_maps(learn, steps, maps),
             bias: network.biases[layer].address(),
@@ -44,8 +48,7 @@ pub(super) fn learn(
         sums.inputs(steps);
         sums.responses(steps);
         sums.products(steps);
-        // The place of Σxxᵀ: `sums.maps` has the address of the layer's input, its exponents and factors, its extents, and which
-        // images count.
+        sums.second(steps, limits);
     });
     steps.finish()
 }
@@ -73,6 +76,8 @@ fn moment_maps(learn: &LearnPlan, steps: &Steps, maps: &LayerMaps) -> VggxMoment
 /// The sums over one layer.
 struct LayerSums<'a> {
     learn: &'a LearnPlan,
+    /// Among the parametric ones.
+    layer: usize,
     extents: Extents,
     maps: VggxMomentMaps,
     bias: u64,
@@ -168,6 +173,26 @@ impl LayerSums<'_> {
             let size = per_value(extents.fan_in() * extents.outputs, THREADS as usize, THREADS);
             steps.launch("moments_flush".to_owned(), size, self.shape(), parameters);
         }
+    }
+}
+
+impl LayerSums<'_> {
+    /// Σxxᵀ, where it is summed.
+    fn second(&self, steps: &mut Steps, limits: Limits) {
+        let Some(second) = &self.learn.second else { return };
+        // Sums of the middle tap, which meets every position once.
+        let middle = self.extents.taps / 2 * self.extents.channels * size_of::<f64>();
+        let addresses = SecondAddresses {
+            input: self.maps.input,
+            factors: self.maps.factors,
+            common: self.maps.common,
+            sums: steps.at.of(self.learn.batch_inputs) + middle as u64,
+            scratch: second.scratch.map(|buffer| steps.at.of(buffer)),
+            accumulators: self.sums.second,
+        };
+        second.layers[self.layer].steps(&addresses, limits, self.name, |kernel, size, shape, parameters| {
+            steps.launch(kernel, size, shape, parameters);
+        });
     }
 }
 
