@@ -199,8 +199,10 @@ __device__ __forceinline__ void visit_octets(const VggxMomentResponses &paramete
     const int end = min(first + parameters.slice_positions, positions.all);
     for (int position = first + int(threadIdx.x) / 8; position < end; position += 32) {
         const int image = position / positions.of_image;
+        // As a whole, and before it is known whether it counts.
+        const Octet<Element> octet = map[int64_t(position) * (maps.outputs / VGGX_OCTET)];
         if (counted[image] != 0) {
-            visit(map[int64_t(position) * (maps.outputs / VGGX_OCTET)], positions.z_factors[image]);
+            visit(octet, positions.z_factors[image]);
         }
     }
 }

@@ -242,22 +242,23 @@ class MomentFlush {
     // What belongs to a neuron.
     struct Neuron {
         double positive_offset, negative_offset;
+        bool always_positive; // in this batch
     };
 
     __device__ __forceinline__ Neuron neuron(int column) const {
         const float *pilots = pointer<const float>(parameters.pilots) + column;
         const double bias = double(pointer<const float>(parameters.bias)[column]);
         const double negative_offset = double(pilots[parameters.maps.outputs]) * z_unit - bias;
-        // Without a negative position, the positive regime leaves nothing but what was lost in its float32 sums.
-        const bool negative = pointer<const double>(parameters.counts)[column] < positions;
-        return {double(pilots[0]) * z_unit - bias, negative ? negative_offset : 0.0};
+        const bool always_positive = pointer<const double>(parameters.counts)[column] >= positions;
+        return {double(pilots[0]) * z_unit - bias, always_positive ? 0.0 : negative_offset, always_positive};
     }
 
     // Adds the sums of the three products at a row of the fan-in.
     __device__ __forceinline__ void add(const Neuron &neuron, int row, int column, const double (&products)[3]) const {
         const int64_t at = int64_t(row) * parameters.maps.outputs + column;
         const double all = pointer<const double>(parameters.input_sums)[row];
-        const double positive = products[VGGX_MOMENT_POSITIVE_X] * input_unit;
+        // Without a negative position all of x is positive: what the float32 sums lost must not be left to the other regime.
+        const double positive = neuron.always_positive ? all : products[VGGX_MOMENT_POSITIVE_X] * input_unit;
         const double unit = 2.0 * input_unit * z_unit;
         pointer<double>(parameters.positive_x)[at] += positive;
         pointer<double>(parameters.positive_xy)[at] +=

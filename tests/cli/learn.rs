@@ -121,13 +121,12 @@ fn nothing_depends_on_threads_and_a_seed_gives_other_crops() {
 fn shards_solved_together_are_one_run() {
     let place = Place::new();
     place.pictures(11);
+    let call = "in --crops 3 --batch 2";
+    for shard in 0..4 {
+        place.learn(&format!("{call} --shard {shard}/4 --moments m{shard}")).done();
+    }
     for centering in ["global", "regime"] {
-        let call = format!("in --crops 3 --batch 2 --centering {centering}");
-        place.learn(&format!("{call} -o whole-{centering}")).done();
-        for shard in 0..4 {
-            let call = format!("{call} --overwrite --shard {shard}/4 --moments m{shard}");
-            place.learn(&call).done();
-        }
+        place.learn(&format!("{call} --centering {centering} -o whole-{centering}")).done();
         let solve = format!("m2 m0 m3 m1 --centering {centering} -o merged-{centering}");
         let ran = place.solve(&solve).done();
         assert!(!ran.err.contains("warning"), "{}", ran.err);
@@ -168,24 +167,29 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     let place = Place::new();
     place.pictures(9);
     place.write("in/4.png", b"no picture");
-    let call = "in --crops 401 --batch 7 --checkpoint 0 --second-moments";
+    let call = "in --crops 801 --batch 7 --checkpoint 0 --second-moments";
     place.learn(&format!("{call} -o whole --moments whole.m")).expect(3, &["4.png"]);
+    let mut killed = 0;
     for kill in 0..4 {
         let call = format!("{call} -o p{kill} --moments p{kill}.m");
         let mut child = place.start(&call);
         let checkpoint = format!("p{kill}.checkpoint");
         wait_for(&place, &checkpoint, &mut child);
-        std::thread::sleep(Duration::from_millis(13 * kill));
+        std::thread::sleep(Duration::from_millis(7 * kill));
         child.kill().unwrap();
-        let ended = child.wait().unwrap();
-        assert!(!ended.success());
-        assert!(place.file(&checkpoint).exists(), "killed too late to show anything");
+        child.wait().unwrap();
+        if !place.file(&checkpoint).exists() {
+            // It was faster than the kill.
+            continue;
+        }
+        killed += 1;
         let ran = place.learn(&call).expect(3, &["going on after"]);
         assert!(ran.err.contains("1 inputs failed"), "{}", ran.err);
         assert!(place.read(&format!("p{kill}")) == place.read("whole"), "killed {kill}");
         assert!(place.read(&format!("p{kill}.m")) == place.read("whole.m"), "killed {kill}");
         assert!(!place.file(&checkpoint).exists());
     }
+    assert!(killed >= 2, "killed too late to show anything");
 }
 
 #[cfg(unix)]
@@ -265,7 +269,8 @@ fn results_are_kept_and_others_not_replaced_unasked() {
     // Patterns that were lost are solved again from the moments.
     std::fs::remove_file(place.file("p")).unwrap();
     place.learn("in -o p --moments m").done();
-    assert!(place.read("p") == patterns && place.read("m") == moments);
+    assert!(tensors(&place.read("p")) == tensors(&patterns) && place.read("m") == moments);
+    let patterns = place.read("p");
     for other in ["--crops 2", "--centering regime", "--store f16"] {
         place.learn(&format!("in -o p {other}")).expect(1, &["p is there already", "--overwrite"]);
     }

@@ -261,7 +261,7 @@ impl Current {
 }
 
 /// Cannot be: passes run in slots that were laid out.
-fn not_laid_out() -> DeviceError {
+pub(super) fn not_laid_out() -> DeviceError {
     DeviceError::NoKernel { kernel: "of a batch that was never laid out".to_owned() }
 }
 

@@ -31,7 +31,7 @@ pub fn look(
     let mut present = Present { patterns: None, moments: None };
     if let Some(path) = existing(&options.output) {
         let patterns = Patterns::open(&path, weights).map_err(|error| refuse(&path, &error.to_string()))?;
-        let unfinished = patterns.metadata("unfinished").is_some();
+        let unfinished = patterns.unfinished();
         let other = other_patterns(&patterns, solve, run)
             .or_else(|| unfinished.then(|| "they are of a run that had not finished".to_owned()));
         if let Some(other) = other {

@@ -25,7 +25,7 @@ use super::batch::{self, check_size, fill};
 use super::device::{DeviceError, Stream, bytes_of};
 use super::plan::{Geometry, Input, most_images};
 use super::program::{LaunchTimes, Pinned, Program};
-use super::slot::{Engine, images_of};
+use super::slot::{Engine, images_of, not_laid_out};
 use super::trace::ranges;
 use crate::backend::{BackendError, Batch, Learner, Moments};
 use accumulators::Accumulators;
@@ -33,8 +33,8 @@ use plan::LearnPlan;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Images of 224×224 a batch holds where memory allows. It decides bits, so that it does not depend on what else is in
-/// memory.
+/// Images of 224×224 a batch holds. It decides bits, so it does not depend on what else is in memory; where that is too
+/// short all the same, a batch runs in parts, which rounds the sums differently, and the user is told.
 const PREFERRED_BATCH: usize = 64;
 
 /// Adds up moments on a device.
@@ -99,6 +99,10 @@ impl<'a> CudaLearner<'a> {
 
     /// Lays the memory out for the parts of a batch, and says how many images a part has.
     fn lay_out(&mut self, batch: Geometry) -> Result<usize, BackendError> {
+        let engine = &self.cuda.engine;
+        if most_images(&engine.chain, engine.precision, batch.height, batch.width) == 0 {
+            return Err(self.too_large(Geometry { images: 1, ..batch }));
+        }
         loop {
             let geometry = Geometry { images: self.part_of(batch), ..batch };
             if self.current.as_ref().is_some_and(|current| current.learn.plan.geometry == geometry) {
@@ -169,7 +173,7 @@ impl<'a> CudaLearner<'a> {
     ) -> Result<Vec<bool>, DeviceError> {
         let engine = &self.cuda.engine;
         let Some(Current { learn, pinned, program }) = &mut self.current else {
-            return Ok(vec![true; count]);
+            return Err(not_laid_out());
         };
         let (bytes, scales) = (learn.plan.upload_bytes(), learn.plan.input_scales_offset());
         let finite =
