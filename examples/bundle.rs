@@ -5,7 +5,8 @@
 //! ```
 //!
 //! WEIGHTS_F32: the 13 convolutions of VGG16 in float32, with torchvision's names and Caffe's preprocessing in the
-//! metadata. PATTERNS: `positive` patterns for them, solved with global centering from 28 photos × 6 crops.
+//! metadata. PATTERNS: what `vggx learn --store f16` learnt for them; the `negative` patterns are left out, no method needs
+//! them. weights/README.md has the whole command.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,10 +22,10 @@ use vggx::weights::{ElementType, NewTensor, Tensor, Weights, bundled, write_tens
 const LICENCE: &str = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/";
 const CITATION: &str = "K. Simonyan and A. Zisserman, Very Deep Convolutional Networks for Large-Scale Image \
      Recognition, ICLR 2015, https://arxiv.org/abs/1409.1556";
-/// 28 photos, 6 crops of each.
-const IMAGES: usize = 28 * 6;
-/// Side of a crop.
-const CROP: usize = 224;
+/// Patterns that are delivered.
+const COMPONENTS: [Component; 2] = [Component::Positive, Component::Linear];
+/// What of the learnt file's metadata is kept as it is.
+const KEPT: [&str; 7] = ["architecture", "centering", "fingerprint", "images", "positions", "report", "run"];
 
 fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -53,9 +54,18 @@ fn bundle(weights: &Path, patterns: &Path, folder: &Path) -> Result<(), Box<dyn 
 
     // Of the file just written: what users have is what the patterns are matched with.
     let rounded = Weights::open(&written, &overrides)?;
-    write_tensors(&folder.join(bundled::PATTERNS), &pattern_metadata(&rounded)?, &positive(&patterns)?)?;
+    let mut tensors = Vec::new();
+    for component in COMPONENTS {
+        for tensor in patterns.tensors(component)? {
+            tensors.push(half_precision(tensor)?);
+        }
+    }
+    write_tensors(&folder.join(bundled::PATTERNS), &pattern_metadata(&patterns), &tensors)?;
 
-    Patterns::open(&folder.join(bundled::PATTERNS), &rounded)?.tensors(Component::Positive)?;
+    let written = Patterns::open(&folder.join(bundled::PATTERNS), &rounded)?;
+    for component in COMPONENTS {
+        written.tensors(component)?;
+    }
     Ok(())
 }
 
@@ -79,27 +89,15 @@ fn weight_metadata(weights: &Weights) -> BTreeMap<String, String> {
     ])
 }
 
-fn pattern_metadata(weights: &Weights) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
-    let extents = weights.network().extents(CROP, CROP)?;
-    let positions: BTreeMap<&str, usize> = weights
-        .network()
-        .parametric()
-        .map(|(index, layer)| (layer.name(), IMAGES * extents[index].height * extents[index].width))
-        .collect();
-    Ok(metadata([
-        ("centering", "global".to_owned()),
-        ("images", IMAGES.to_string()),
-        ("positions", serde_json::to_string(&positions)?),
-        ("fingerprint", weights.fingerprint().to_text()),
-        (
-            "source",
-            format!(
-                "Two-component patterns of {} (Oxford VGG, {LICENCE}), solved from 28 photos, 6 crops of {CROP}×{CROP} \
-                 pixels each",
-                bundled::WEIGHTS
-            ),
-        ),
-    ]))
+fn pattern_metadata(patterns: &Patterns) -> BTreeMap<String, String> {
+    let kept =
+        KEPT.iter().filter_map(|&key| Some((key.to_owned(), patterns.file().metadata().get(key)?.clone())));
+    let source = format!(
+        "Two-component (positive) and linear patterns of {} (Oxford VGG, {LICENCE}), learnt by vggx from 28 photos, \
+         random crops",
+        bundled::WEIGHTS
+    );
+    kept.chain([("source".to_owned(), source)]).collect()
 }
 
 fn metadata<const N: usize>(entries: [(&str, String); N]) -> BTreeMap<String, String> {
@@ -112,11 +110,6 @@ fn halves(weights: &Weights) -> Result<Vec<NewTensor<'_>>, Box<dyn Error>> {
         .flat_map(|layer| [weights.weight(layer), weights.bias(layer)])
         .map(half_precision)
         .collect()
-}
-
-/// The `positive` patterns in the order of the layers.
-fn positive(patterns: &Patterns) -> Result<Vec<NewTensor<'_>>, Box<dyn Error>> {
-    patterns.tensors(Component::Positive)?.into_iter().map(half_precision).collect()
 }
 
 /// Copies what is float16 already bit for bit; rounds the rest to nearest, ties to even.

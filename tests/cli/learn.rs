@@ -167,13 +167,13 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     let place = Place::new();
     place.pictures(9);
     place.write("in/4.png", b"no picture");
-    let call = "in --crops 801 --batch 7 --checkpoint 0 --second-moments";
+    let call = "in --crops 201 --batch 7 --checkpoint 0 --second-moments";
     place.learn(&format!("{call} -o whole --moments whole.m")).expect(3, &["4.png"]);
     let mut killed = 0;
     for kill in 0..4 {
         let call = format!("{call} -o p{kill} --moments p{kill}.m");
         let mut child = place.start(&call);
-        let checkpoint = format!("p{kill}.checkpoint");
+        let checkpoint = format!("p{kill}.m.checkpoint");
         wait_for(&place, &checkpoint, &mut child);
         std::thread::sleep(Duration::from_millis(7 * kill));
         child.kill().unwrap();
