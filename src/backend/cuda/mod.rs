@@ -170,7 +170,7 @@ impl Cuda {
     /// Times every kernel of a pass that learns from a batch, in their order, one by one.
     ///
     /// # Errors
-    /// As [`Backend::learn`](super::Backend::learn) and [`Learner::add`].
+    /// As [`Backend::learn`] and [`Learner::add`].
     pub fn time_learning(&self, batch: &Batch, repeats: usize) -> Result<Vec<LearningTime>, BackendError> {
         learn::time(self, batch, repeats)
     }
