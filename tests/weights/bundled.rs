@@ -40,16 +40,18 @@ fn the_bundled_patterns_are_those_of_the_bundled_network() {
     let weights = open(&weights).unwrap();
     let patterns = Patterns::open(&path, &weights).unwrap();
     assert_eq!(patterns.centering(), Some("global"));
-    assert_eq!(patterns.metadata("images"), Some("168"));
+    assert_eq!(patterns.metadata("images"), Some("896"));
     assert!(patterns.fingerprint_text().is_some());
-    assert_eq!(patterns.tensors(Component::Positive).unwrap().len(), 13);
+    for component in [Component::Positive, Component::Linear] {
+        assert_eq!(patterns.tensors(component).unwrap().len(), 13);
+    }
     let positions: serde_json::Value = serde_json::from_str(patterns.metadata("positions").unwrap()).unwrap();
-    assert_eq!(positions["features.0"], 168 * 224 * 224);
-    assert_eq!(positions["features.28"], 168 * 14 * 14);
+    assert_eq!(positions["features.0"], 896 * 224 * 224);
+    assert_eq!(positions["features.28"], 896 * 14 * 14);
 }
 
 #[test]
-fn the_shared_data_open_and_the_bundled_files_are_their_rounded_copies() {
+fn the_shared_data_open_and_the_bundled_files_agree_with_them() {
     let (Some(original), Some(original_patterns)) = (
         shared("vgg16_imagenet_features.safetensors"),
         shared("vgg16_imagenet_features_patterns.safetensors"),
@@ -61,8 +63,6 @@ fn the_shared_data_open_and_the_bundled_files_are_their_rounded_copies() {
     assert_eq!(original.network().architecture, "vgg16");
     assert_eq!(original.network().preprocessing, CAFFE);
     let original_patterns = Patterns::open(&original_patterns, &original).unwrap();
-    let positive = original_patterns.tensors(Component::Positive).unwrap();
-    assert_eq!(original_patterns.tensors(Component::Linear).unwrap().len(), 13);
     assert!(original_patterns.tensors(Component::Negative).is_err());
 
     let (Some(rounded), Some(patterns)) =
@@ -83,9 +83,25 @@ fn the_shared_data_open_and_the_bundled_files_are_their_rounded_copies() {
             assert!(rounded.to_vec() == expected, "{rounded:?}");
         }
     }
-    // The bundled patterns are for the float32 original too.
+    // The bundled patterns are for the float32 original too. They were learnt from other crops of the same photos than these:
+    // the medians measured are 0.986 and 0.972 at the least.
     let patterns = Patterns::open(&patterns, &original).unwrap();
-    for (bundled, original) in patterns.tensors(Component::Positive).unwrap().iter().zip(positive) {
-        assert!(bundled.bytes() == original.bytes(), "{bundled:?}");
+    for (component, least) in [(Component::Positive, 0.98), (Component::Linear, 0.965)] {
+        let bundled = patterns.tensors(component).unwrap();
+        for (bundled, original) in bundled.iter().zip(original_patterns.tensors(component).unwrap()) {
+            let fan_in: usize = original.shape()[1..].iter().product();
+            let median = median_cosine(&bundled.to_vec(), &original.to_vec(), fan_in);
+            assert!(median >= least, "{bundled:?}: {median}");
+        }
     }
+}
+
+/// Median over the neurons of the cosine between their patterns.
+fn median_cosine(a: &[f32], b: &[f32], fan_in: usize) -> f64 {
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum() };
+    let pairs = a.chunks_exact(fan_in).zip(b.chunks_exact(fan_in));
+    let mut cosines: Vec<f64> = pairs.map(|(a, b)| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).collect();
+    cosines.sort_by(f64::total_cmp);
+    cosines[cosines.len() / 2]
 }
