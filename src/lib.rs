@@ -43,6 +43,7 @@
 //! | [`network`] | describes the layers, their extents and the preprocessing |
 //! | [`backend`] | runs the forward pass, and backward passes with any operators and gates |
 //! | [`explain`] | turns methods into operators, gates and starts; resolves targets |
+//! | [`evaluate`] | measures how good signal estimators are |
 //! | [`mod@bench`] | times a network on a device |
 //! | [`pipeline`] | runs images through a function, several batches at a time, results in order |
 //! | [`output`] | writes pictures, arrays, the manifest and the run record |
@@ -51,6 +52,7 @@
 pub mod backend;
 pub mod bench;
 pub mod cli;
+pub mod evaluate;
 pub mod explain;
 pub mod images;
 pub mod network;

@@ -11,6 +11,7 @@ mod moments;
 mod operator;
 pub mod profile;
 
+pub(crate) use memory::available as available_memory;
 pub use moments::{Field, LAGS, Lags, LayerMoments, Moments, SecondMoments};
 pub use operator::{Factor, FactorType, Factors, OperatorSource};
 

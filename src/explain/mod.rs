@@ -12,6 +12,7 @@ mod operators;
 mod target;
 
 pub use device::{on_cpu, on_cuda};
+pub use direction::random_direction;
 pub use explainer::{ExplainError, Explained, Explainer, Explanation, Input, PrepareError};
 pub use method::{Estimator, Kind, Method, Operator, Recipe, UnknownMethod};
 pub use operators::{OperatorError, Operators};

@@ -1,0 +1,3 @@
+//! How good explanations are: the quality ρ of signal estimators.
+
+pub mod quality;

@@ -1,0 +1,157 @@
+//! The Cholesky factor of a layer's covariance.
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::{factor, solve};
+use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::{Accum, MatMut, MatRef, Par, Spec};
+use rayon::prelude::*;
+
+/// What is added to the diagonal, relative to its mean: at first so little that only directions in which x never varies
+/// notice it. Sums that were made in float32 may need more.
+const RIDGES: [f64; 5] = [1e-12, 1e-10, 1e-8, 1e-6, 1e-4];
+
+/// L with LLᵀ = Σ + ridge · I.
+pub struct Factor {
+    /// Column after column; only the lower triangle is L's.
+    lower: Vec<f64>,
+    fan_in: usize,
+    /// What was added to the diagonal, relative to its mean.
+    pub ridge: f64,
+}
+
+impl Factor {
+    /// That of a symmetric matrix \[K, K\]; none where no ridge makes it positive.
+    pub fn new(mut square: Vec<f64>, fan_in: usize) -> Option<Self> {
+        let diagonal: Vec<f64> = (0..fan_in).map(|index| square[index * (fan_in + 1)]).collect();
+        let mean = diagonal.iter().sum::<f64>() / fan_in as f64;
+        if !mean.is_finite() || mean < 0.0 {
+            return None;
+        }
+        // Where nothing varies any ridge will do.
+        let scale = if mean > 0.0 { mean } else { 1.0 };
+        for (attempt, ridge) in RIDGES.into_iter().enumerate() {
+            if attempt > 0 {
+                mirror_upper(&mut square, fan_in);
+            }
+            for (index, value) in diagonal.iter().enumerate() {
+                square[index * (fan_in + 1)] = value + ridge * scale;
+            }
+            if decompose(&mut square, fan_in) {
+                return Some(Factor { lower: square, fan_in, ridge });
+            }
+        }
+        None
+    }
+
+    fn lower(&self) -> MatRef<'_, f64> {
+        MatRef::from_column_major_slice(&self.lower, self.fan_in, self.fan_in)
+    }
+
+    /// Σ⁻¹ C for C of some columns, each \[K\], one after the other; in their place.
+    pub fn solve(&self, columns: &mut [f64]) {
+        let count = columns.len() / self.fan_in.max(1);
+        let requirement = solve::solve_in_place_scratch::<f64>(self.fan_in, count, Par::rayon(0));
+        let mut memory = MemBuffer::new(requirement);
+        let into = MatMut::from_column_major_slice_mut(columns, self.fan_in, count);
+        solve::solve_in_place(self.lower(), into, Par::rayon(0), MemStack::new(&mut memory));
+    }
+
+    /// cᵀΣc of columns, each \[K\], one after the other.
+    pub fn variances(&self, columns: &[f64]) -> Vec<f64> {
+        let (fan_in, count) = (self.fan_in, columns.len() / self.fan_in.max(1));
+        let mut product = vec![0.0; columns.len()];
+        matmul(
+            MatMut::from_column_major_slice_mut(&mut product, fan_in, count),
+            BlockStructure::Rectangular,
+            Accum::Replace,
+            self.lower().transpose(),
+            BlockStructure::TriangularUpper,
+            MatRef::from_column_major_slice(columns, fan_in, count),
+            BlockStructure::Rectangular,
+            1.0,
+            Par::rayon(0),
+        );
+        product.par_chunks(fan_in).map(|column| column.iter().map(|value| value * value).sum()).collect()
+    }
+}
+
+/// Whether a lower triangle could be replaced by its Cholesky factor. What lies above the diagonal stays.
+fn decompose(square: &mut [f64], fan_in: usize) -> bool {
+    let requirement = factor::cholesky_in_place_scratch::<f64>(fan_in, Par::rayon(0), Spec::default());
+    let mut memory = MemBuffer::new(requirement);
+    let matrix = MatMut::from_column_major_slice_mut(square, fan_in, fan_in);
+    let decomposed = factor::cholesky_in_place(
+        matrix,
+        factor::LltRegularization::default(),
+        Par::rayon(0),
+        MemStack::new(&mut memory),
+        Spec::default(),
+    );
+    // What is not a number passes for positive.
+    decomposed.is_ok() && (0..fan_in).all(|index| square[index * (fan_in + 1)].is_finite())
+}
+
+/// Copies what lies above the diagonal below it.
+fn mirror_upper(square: &mut [f64], fan_in: usize) {
+    for column in 0..fan_in {
+        for row in column + 1..fan_in {
+            square[column * fan_in + row] = square[row * fan_in + column];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Gram matrix of so many vectors of `fan_in` small whole numbers.
+    fn gram(vectors: usize, fan_in: usize) -> Vec<f64> {
+        let element = |vector: usize, index: usize| ((vector * 7 + index * index * 3) % 11) as f64 - 5.0;
+        let dot =
+            |a: usize, b: usize| (0..vectors).map(|vector| element(vector, a) * element(vector, b)).sum();
+        (0..fan_in * fan_in).map(|at| dot(at / fan_in, at % fan_in)).collect()
+    }
+
+    fn multiply(square: &[f64], column: &[f64]) -> Vec<f64> {
+        square.chunks(column.len()).map(|row| row.iter().zip(column).map(|(a, b)| a * b).sum()).collect()
+    }
+
+    #[test]
+    fn solutions_solve_and_variances_are_quadratic_forms() {
+        let fan_in = 9;
+        let mut square = gram(40, fan_in);
+        (0..fan_in).for_each(|index| square[index * (fan_in + 1)] += 30.0);
+        let factor = Factor::new(square.clone(), fan_in).unwrap();
+        assert_eq!(factor.ridge, 1e-12);
+        let columns: Vec<f64> = (0..2 * fan_in).map(|index| (index as f64 * 1.7).sin()).collect();
+        let mut solved = columns.clone();
+        factor.solve(&mut solved);
+        for (column, solved) in columns.chunks(fan_in).zip(solved.chunks(fan_in)) {
+            for (value, product) in column.iter().zip(multiply(&square, solved)) {
+                assert!((value - product).abs() < 1e-10, "{value} {product}");
+            }
+        }
+        for (column, variance) in columns.chunks(fan_in).zip(factor.variances(&columns)) {
+            let expected: f64 = column.iter().zip(multiply(&square, column)).map(|(a, b)| a * b).sum();
+            assert!((variance / expected - 1.0).abs() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn singular_and_slightly_negative_matrices_get_a_ridge() {
+        // Rank 3 of 9.
+        let singular = Factor::new(gram(3, 9), 9).unwrap();
+        assert!(singular.ridge <= 1e-10, "{}", singular.ridge);
+        assert_eq!(Factor::new(vec![0.0; 16], 4).unwrap().ridge, 1e-12);
+        let mut negative = vec![0.0; 16];
+        [1.0, 1.0, 1.0, -1e-9].into_iter().enumerate().for_each(|(index, value)| negative[index * 5] = value);
+        assert_eq!(Factor::new(negative, 4).unwrap().ridge, 1e-8);
+    }
+
+    #[test]
+    fn what_is_no_covariance_is_refused() {
+        assert!(Factor::new(vec![f64::NAN; 4], 2).is_none());
+        assert!(Factor::new(vec![1.0, f64::NAN, f64::NAN, 1.0], 2).is_none());
+        assert!(Factor::new(vec![1.0, 2.0, 2.0, 1.0], 2).is_none());
+    }
+}
