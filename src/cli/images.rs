@@ -5,6 +5,7 @@ use crate::images::find::find;
 use crate::images::{InputImage, LoadOptions, decode, resize};
 use crate::output::path_text;
 use clap::Args;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -58,6 +59,19 @@ impl ImageOptions {
             )));
         }
         Ok(images)
+    }
+
+    /// An image that is listed several times, with several targets, is summed once.
+    pub fn leave_repeated_out(images: &mut Vec<InputImage>) -> Result<(), Failure> {
+        let mut seen = HashSet::with_capacity(images.len());
+        images.retain(|image| seen.insert(image.path.clone()));
+        Ok(())
+    }
+
+    /// Refuses sizes that cannot be: of random crops, which are cut out of the image as it is, or of one from the centre.
+    pub fn validate(&self, crops: Option<u32>) -> Result<(), Failure> {
+        let resize = if crops.is_some() { self.crop } else { self.resize };
+        resize::validate(resize, self.crop).map_err(Failure::usage)
     }
 
     /// How an image is brought to the network's size.

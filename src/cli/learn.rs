@@ -1,10 +1,9 @@
 //! `vggx learn`: from images to the patterns of a network.
 
 mod checkpoint;
-mod identity;
+pub mod identity;
 pub mod present;
 mod run;
-mod tally;
 
 use super::exit::{Failure, Outcome};
 use super::images::ImageOptions;

@@ -12,8 +12,10 @@ mod learn;
 mod network;
 mod patterns;
 mod progress;
+mod quality;
 mod report;
 mod solve;
+mod tally;
 
 use clap::{Parser, Subcommand};
 use exit::Outcome;
@@ -38,6 +40,8 @@ enum Command {
     Learn(Box<learn::Options>),
     /// Make patterns of the moments that runs and shards of `learn` kept
     Solve(Box<solve::Options>),
+    /// Measure how good signal estimators are: ρ of every neuron
+    Quality(Box<quality::Options>),
     /// Time the network: layer by layer and end to end, beside what the device could do
     Bench(Box<bench::Options>),
     /// Show this build and its devices, or what a weight, pattern or moment file holds
@@ -52,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Explain(options) => explain::run(&options),
         Command::Learn(options) => learn::run(&options),
         Command::Solve(options) => solve::run(&options),
+        Command::Quality(options) => quality::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Info(options) => info::run(&options),
         Command::Completions(options) => completions::run::<Cli>(&options),

@@ -93,7 +93,7 @@ impl WeightOptions {
     }
 
     /// Also when the bundled file was named.
-    fn are_bundled(&self) -> bool {
+    pub fn are_bundled(&self) -> bool {
         let Some(path) = &self.weights else { return true };
         let place = |path: &Path| path.canonicalize().ok();
         let bundled = bundled::weights().as_deref().and_then(place);

@@ -131,7 +131,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 }
 
 /// Patterns are for inputs prepared as the images were that they are learnt from, and merged moments say how.
-fn check_preprocessing(moments: &MomentFile, weights: &Weights) -> Result<(), Failure> {
+pub fn check_preprocessing(moments: &MomentFile, weights: &Weights) -> Result<(), Failure> {
     let learnt = moments.preprocessing();
     if *learnt == weights.network().preprocessing {
         return Ok(());

@@ -5,6 +5,7 @@ mod extent;
 mod layer;
 mod normalise;
 mod preprocessing;
+mod titles;
 
 pub use extent::{Extent, NetworkError};
 pub use layer::{Convolution, Dense, Layer, ParametricLayer};

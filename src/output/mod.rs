@@ -5,6 +5,7 @@
 //!
 //! - [`Writer`] writes the explanations of one image as PNG, npy, npz or safetensors.
 //! - [`picture`] turns explanations into pictures.
+//! - [`plot`] draws what was measured.
 //! - [`manifest`] keeps one line an image in `manifest.jsonl`.
 //! - [`resume`] decides what an earlier run already did, and refuses to mix outputs of different options.
 //! - [`run_record`] writes `run.json` at the end of a finished run.
@@ -18,6 +19,7 @@ mod format;
 pub mod manifest;
 mod names;
 pub mod picture;
+pub mod plot;
 pub mod resume;
 pub mod run_record;
 mod writer;
@@ -27,3 +29,11 @@ pub use explanation::{Explanation, Rendering};
 pub use format::{Format, parse_formats};
 pub use names::path_text;
 pub use writer::{MethodFiles, Writer};
+
+/// Puts bytes at a path, over what may be there, whole or not at all, and on the disk.
+///
+/// # Errors
+/// When the disk is full or the place cannot be written; then what was there is as before.
+pub fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), OutputError> {
+    atomic::write(path, bytes, atomic::Durability::Power)
+}

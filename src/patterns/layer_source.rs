@@ -44,3 +44,21 @@ impl LayerSource for Moments {
         self.has_second()
     }
 }
+
+impl<S: LayerSource + ?Sized> LayerSource for &S {
+    fn layer_count(&self) -> usize {
+        (**self).layer_count()
+    }
+
+    fn layer(&self, layer: usize) -> Cow<'_, LayerMoments> {
+        (**self).layer(layer)
+    }
+
+    fn has_second_moments(&self) -> bool {
+        (**self).has_second_moments()
+    }
+
+    fn checksums(&self) -> Vec<u32> {
+        (**self).checksums()
+    }
+}

@@ -1,9 +1,9 @@
 //! Checkpoints: moments with the place that a run has come to.
 
 use super::identity::difference;
-use super::tally::Tally;
 use crate::backend::Moments;
 use crate::cli::exit::Failure;
+use crate::cli::tally::Tally;
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentError, MomentFile, MomentRecord};
 use crate::pipeline::Position;

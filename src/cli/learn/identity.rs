@@ -1,14 +1,25 @@
 //! What tells one run of `vggx learn` from others.
 
-use super::Options;
+use crate::cli::images::ImageOptions;
 use crate::images::{InputImage, Shard};
 use crate::weights::Weights;
 use serde_json::{Map, Value, json};
 
+/// What is summed over.
+#[derive(Clone, Copy)]
+pub struct Sampling<'a> {
+    pub images: &'a ImageOptions,
+    /// Random crops an image; none: one from the centre.
+    pub crops: Option<u32>,
+    /// Of the random crops.
+    pub seed: u64,
+    pub shard: Shard,
+}
+
 /// All that decides the sums of the whole run, by option, and `shard`, `device`, `precision` and `version`, which do not
-/// tell runs apart where moments are merged.
+/// tell runs apart where moments are merged. The images are those of all shards.
 pub fn run(
-    options: &Options,
+    sampling: &Sampling,
     images: &[InputImage],
     weights: &Weights,
     (device, precision): (&str, &str),
@@ -19,20 +30,20 @@ pub fn run(
     let mut insert = |name: &str, value: Value| run.insert(name.to_owned(), value);
     insert("inputs", json!(images.len()));
     insert("files", json!(digest(images)));
-    insert("max-pixels", json!(options.images.max_pixels));
+    insert("max-pixels", json!(sampling.images.max_pixels));
     insert("weights", json!(weights.digest()));
-    insert("crop", json!(options.images.crop));
-    match options.crops {
+    insert("crop", json!(sampling.images.crop));
+    match sampling.crops {
         None => {
-            insert("resize", json!(options.images.resize));
+            insert("resize", json!(sampling.images.resize));
         }
         Some(crops) => {
             insert("crops", json!(crops));
-            insert("seed", json!(options.seed));
+            insert("seed", json!(sampling.seed));
         }
     }
-    if let Some(shard) = options.shard.filter(|shard| *shard != Shard::WHOLE) {
-        insert("shard", json!(shard.to_string()));
+    if sampling.shard != Shard::WHOLE {
+        insert("shard", json!(sampling.shard.to_string()));
     }
     insert("device", json!(device));
     insert("precision", json!(precision));

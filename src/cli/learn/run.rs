@@ -3,22 +3,21 @@
 use super::checkpoint::{Checkpoints, Identity, beside};
 use super::identity::FAILED;
 use super::present::{Present, look};
-use super::tally::Tally;
 use super::{Options, identity};
-use crate::backend::{Backend, BackendError, Batch, Learner, Moments, Pixels};
+use crate::backend::{Backend, Learner, Moments};
 use crate::cli::device::Opened;
 use crate::cli::exit::{Failure, Outcome, print};
-use crate::cli::images::{ImageOptions, input_name};
+use crate::cli::images::ImageOptions;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::patterns::{distinct_places, prepare_place, tell};
 use crate::cli::progress::Progress;
-use crate::images::{InputImage, Shard, resize};
+use crate::cli::tally::Tally;
+use crate::images::{InputImage, Shard};
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentError, MomentFile, MomentRecord, Report, SolveOptions, solve};
-use crate::pipeline::{Crops, LearningBatch, learning_batches};
+use crate::pipeline::{Crops, learning_batches};
 use crate::weights::Weights;
 use serde_json::{Map, Value, json};
-use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -29,13 +28,11 @@ const AHEAD: usize = 2;
 /// Learns from all inputs of the command line.
 pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let clock = Instant::now();
-    // Random crops are cut out of the image as it is.
-    let resize = if options.crops.is_some() { options.images.crop } else { options.images.resize };
-    resize::validate(resize, options.images.crop).map_err(Failure::usage)?;
+    options.images.validate(options.crops)?;
     let solving = options.solve.options()?;
     options.device.limit_threads()?;
     let given = options.images.given()?;
-    let images = ImageOptions::find(&given, leave_repeated_out)?;
+    let images = ImageOptions::find(&given, ImageOptions::leave_repeated_out)?;
     let results: Vec<&PathBuf> = options.moments.iter().chain(&options.output).collect();
     for path in &results {
         prepare_place(path)?;
@@ -47,8 +44,10 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let weights = options.weights.open()?;
     let asked = options.batch.map(usize::from);
     let Opened { backend, device, precision, notice } = options.device.open(&weights, asked)?;
-    let run = identity::run(options, &images, &weights, (&device, precision));
     let shard = options.shard.unwrap_or(Shard::WHOLE);
+    let sampling =
+        identity::Sampling { images: &options.images, crops: options.crops, seed: options.seed, shard };
+    let run = identity::run(&sampling, &images, &weights, (&device, precision));
     let inputs: Vec<(u64, InputImage)> =
         (0..).zip(images).filter(|&(number, _)| shard.holds(number)).collect();
     if inputs.is_empty() {
@@ -66,13 +65,6 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         return Ok(outcome);
     }
     job.learn(&*backend, batch, checkpoints, notice)
-}
-
-/// An image that is listed several times, with several targets, is learnt from once.
-fn leave_repeated_out(images: &mut Vec<InputImage>) -> Result<(), Failure> {
-    let mut seen = HashSet::with_capacity(images.len());
-    images.retain(|image| seen.insert(image.path.clone()));
-    Ok(())
 }
 
 struct Job<'a> {
@@ -170,7 +162,7 @@ impl Job<'_> {
         let batches =
             learning_batches(self.inputs.clone(), load, crops, threads, size, AHEAD, tally.position);
         for batch in batches {
-            self.add(&mut *learner, &batch, &mut tally, &progress)?;
+            tally.add(&mut *learner, &batch, (&self.inputs, options.crops.unwrap_or(1)), &progress)?;
             backend.notices().iter().for_each(|notice| tell(&progress, notice));
             progress.advance(batch.finished + batch.failed.len());
             if interrupt.requested() {
@@ -220,47 +212,6 @@ impl Job<'_> {
             self.clock.elapsed().as_secs_f64()
         ));
         Ok(if tally.failed.is_empty() { Outcome::Done } else { Outcome::SomeFailed })
-    }
-
-    /// Adds the crops of a batch.
-    fn add(
-        &self,
-        learner: &mut dyn Learner,
-        batch: &LearningBatch,
-        tally: &mut Tally,
-        progress: &Progress,
-    ) -> Result<(), Failure> {
-        for (input, error) in &batch.failed {
-            progress.line(&format!("error: {}: {}", input_name(input), error.problem));
-            tally.fail(input, error.problem.to_string());
-        }
-        if let Some(first) = batch.crops.first() {
-            let crops: Vec<&[u8]> = batch.crops.iter().map(|crop| &crop.pixels[..]).collect();
-            let pixels = crops.concat();
-            let images = Batch {
-                images: batch.crops.len(),
-                height: first.height,
-                width: first.width,
-                pixels: Pixels::Rgb8(&pixels),
-            };
-            let failures = learner.add(&images).map_err(|error| match error {
-                BackendError::Network(_) => Failure::Run(format!("{error}; see --resize and --crop")),
-                error => Failure::Run(error.to_string()),
-            })?;
-            tally.images += failures.iter().filter(|failure| failure.is_none()).count() as u64;
-            if failures.iter().any(Option::is_some) {
-                let owners = tally.owners(&self.inputs, self.options.crops.unwrap_or(1), batch);
-                for (input, failure) in owners.into_iter().zip(failures) {
-                    if let Some(failure) = failure
-                        && tally.fail_crop(input, failure.to_string())
-                    {
-                        progress.line(&format!("error: {}: {failure}", input_name(input)));
-                    }
-                }
-            }
-        }
-        tally.position = batch.end;
-        Ok(())
     }
 
     /// Leaves a checkpoint because somebody wants the run to stop.

@@ -1,0 +1,45 @@
+//! The table on the terminal.
+
+use crate::evaluate::quality::LayerQuality;
+
+/// A row a layer, under a heading; with `fitted` the mean in sample stands in brackets beside the mean.
+pub fn lines(layers: &[LayerQuality], titles: &[String], fitted: bool) -> Vec<String> {
+    let Some(first) = layers.first() else { return Vec::new() };
+    let fixed = ["layer", "", "K", "positions/K", "seconds"].map(str::to_owned);
+    let mut rows = vec![
+        fixed.into_iter().chain(first.estimators.iter().map(|estimator| estimator.name.clone())).collect(),
+    ];
+    let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+    for (layer, title) in layers.iter().zip(titles) {
+        let mut row: Vec<String> = vec![
+            title.clone(),
+            // As it stands in a file, which anybody may have written: nothing of it controls the terminal.
+            layer.name.chars().take(40).flat_map(char::escape_debug).collect(),
+            layer.k.to_string(),
+            format!("{:.1}", layer.fit_positions_per_k),
+            format!("{:.1}", layer.time.as_secs_f64()),
+        ];
+        row.extend(layer.estimators.iter().map(|estimator| {
+            let mean = value(estimator.mean);
+            if fitted { format!("{mean} ({})", value(estimator.mean_in_sample)) } else { mean }
+        }));
+        rows.push(row);
+    }
+    let columns = rows[0].len();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row: &Vec<String>| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, &width))| match column {
+                0 | 1 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            })
+            .collect();
+        cells.join("  ")
+    };
+    rows.iter().map(line).collect()
+}
