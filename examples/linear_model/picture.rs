@@ -38,6 +38,7 @@ type Panel<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64
 /// An SVG file of three scenes; its texts are set in the reader's sans-serif font.
 pub fn draw(scenes: &[Scene]) -> Result<String, Box<dyn Error>> {
     let [first, ..] = scenes else { return Err("there is nothing to draw".into()) };
+    vggx::output::plot::register_font();
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (3 * WIDTH, 2 * HEIGHT)).into_drawing_area();

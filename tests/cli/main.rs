@@ -7,6 +7,7 @@ mod images;
 mod info;
 mod learn;
 mod outputs;
+mod quality;
 mod refused;
 mod resume;
 mod run;
