@@ -1,7 +1,9 @@
-//! Draws methods side by side, a row a photo: the picture of the README.
+//! Draws methods side by side, a row a photo: the picture of the README, and with pattern files that of `docs/quality.md`,
+//! which compares them.
 //!
 //! ```text
 //! cargo run --release --example contact_sheet -- samples docs/pictures/samples.png
+//! cargo run --release --example contact_sheet -- samples docs/pictures/centerings.png global.safetensors regime.safetensors
 //! ```
 
 use font8x8::{BASIC_FONTS, UnicodeFonts};
@@ -15,7 +17,7 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use vggx::explain::{Explainer, Explanation, Input, Kind, Method, Target, on_cpu};
+use vggx::explain::{Estimator, Explainer, Explanation, Input, Kind, Method, Target, on_cpu};
 use vggx::images::find::find;
 use vggx::images::{LoadOptions, load};
 use vggx::network::PreprocessingOverrides;
@@ -23,7 +25,7 @@ use vggx::output::picture::{heat_map_picture, signal_picture};
 use vggx::patterns::Patterns;
 use vggx::weights::{Weights, bundled};
 
-/// The columns after the photo itself.
+/// The columns after the photo itself, without pattern files.
 const METHODS: [Method; 5] = [
     Method::Gradient,
     Method::DeconvNet,
@@ -38,13 +40,19 @@ const CAPTION: u32 = 16;
 /// The command line's default for heat maps.
 const GAMMA: f64 = 0.5;
 
+/// Columns of explanations by the same patterns.
+struct Columns {
+    explainer: Explainer,
+    captions: Vec<String>,
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let [inputs, sheet] = arguments.as_slice() else {
-        eprintln!("usage: contact_sheet PHOTOS SHEET.png");
+    let [inputs, sheet, patterns @ ..] = arguments.as_slice() else {
+        eprintln!("usage: contact_sheet PHOTOS SHEET.png [PATTERNS]...");
         return ExitCode::from(2);
     };
-    match draw(inputs, Path::new(sheet)) {
+    match draw(inputs, Path::new(sheet), patterns) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -53,24 +61,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn draw(inputs: &OsString, path: &Path) -> Result<(), Box<dyn Error>> {
-    let explainer = explainer()?;
+fn draw(inputs: &OsString, path: &Path, patterns: &[OsString]) -> Result<(), Box<dyn Error>> {
+    let groups = columns(patterns)?;
+    let captions: Vec<&str> = std::iter::once("photo")
+        .chain(groups.iter().flat_map(|group| &group.captions).map(String::as_str))
+        .collect();
     let photos = find(&[inputs])?.images;
-    let columns = 1 + METHODS.len() as u32;
-    let width = columns * (TILE + GAP) - GAP;
+    let width = captions.len() as u32 * (TILE + GAP) - GAP;
     let mut sheet = RgbImage::from_pixel(width, CAPTION + photos.len() as u32 * (TILE + GAP), Rgb([255; 3]));
-    let captions = std::iter::once("photo".to_owned()).chain(METHODS.map(|method| method.to_string()));
     for (column, caption) in (0..).zip(captions) {
-        write_centred(&mut sheet, &caption, column * (TILE + GAP));
+        write_centred(&mut sheet, caption, column * (TILE + GAP));
     }
     for (row, found) in (0..).zip(&photos) {
         let photo = load(&found.path, &LoadOptions::default())?;
         let size = (photo.height, photo.width);
         let input = [Input { pixels: &photo.pixels, key: None }];
         let mut tiles = Vec::new();
-        for explained in explainer.explain(size, &input, &Target::Top(1))? {
-            for explanation in explained?.explanations {
-                tiles.push(picture(&explanation, size)?);
+        for group in &groups {
+            for explained in group.explainer.explain(size, &input, &Target::Top(1))? {
+                for explanation in explained?.explanations {
+                    tiles.push(picture(&explanation, size)?);
+                }
             }
         }
         let photo = RgbImage::from_raw(photo.width as u32, photo.height as u32, photo.pixels)
@@ -91,15 +102,34 @@ fn draw(inputs: &OsString, path: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The bundled network with its patterns on the CPU.
-fn explainer() -> Result<Explainer, Box<dyn Error>> {
+/// The bundled network on the CPU: all methods with the bundled patterns, or two methods with each pattern file, and the
+/// linear ones of the first.
+fn columns(files: &[OsString]) -> Result<Vec<Columns>, Box<dyn Error>> {
     let weights = bundled::weights().ok_or("the bundled weights are missing: set VGGX_DATA")?;
     let weights = Arc::new(Weights::open(&weights, &PreprocessingOverrides::default())?);
     weights.check_finite()?;
-    let patterns = bundled::patterns().ok_or("the bundled patterns are missing: set VGGX_DATA")?;
-    let patterns = Arc::new(Patterns::open(&patterns, &weights)?);
-    let cpu = on_cpu(&weights, 0)?;
-    Ok(Explainer::new(Box::new(cpu), &weights, Some(&patterns), &METHODS, None, 0)?)
+    let open = |path: &Path| Ok::<_, Box<dyn Error>>(Arc::new(Patterns::open(path, &weights)?));
+    let columns = |patterns: &Arc<Patterns>, methods: &[Method], captions: Vec<String>| {
+        let cpu = on_cpu(&weights, 0)?;
+        let explainer = Explainer::new(Box::new(cpu), &weights, Some(patterns), methods, None, 0)?;
+        Ok::<_, Box<dyn Error>>(Columns { explainer, captions })
+    };
+    if files.is_empty() {
+        let path = bundled::patterns().ok_or("the bundled patterns are missing: set VGGX_DATA")?;
+        let captions = METHODS.map(|method| method.to_string()).to_vec();
+        return Ok(vec![columns(&open(&path)?, &METHODS, captions)?]);
+    }
+    let mut groups = Vec::new();
+    for file in files {
+        let patterns = open(Path::new(file))?;
+        let name = patterns.centering().unwrap_or("unknown").to_owned();
+        let methods = [Method::PatternNet, Method::PatternAttribution];
+        groups.push(columns(&patterns, &methods, vec![format!("{name}: signal"), "attribution".to_owned()])?);
+    }
+    let linear = [Method::Signal(Estimator::Linear), Method::Attribution(Estimator::Linear)];
+    let captions = vec!["linear: signal".to_owned(), "attribution".to_owned()];
+    groups.push(columns(&open(Path::new(&files[0]))?, &linear, captions)?);
+    Ok(groups)
 }
 
 fn picture(explanation: &Explanation, (height, width): (usize, usize)) -> Result<RgbImage, Box<dyn Error>> {
