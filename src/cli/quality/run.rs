@@ -80,10 +80,12 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     }
     let fitted = fitted.as_ref().map(|sums| sums.source(|notice| warn(options, notice))).transpose()?;
     let evaluated = evaluated.source(|notice| warn(options, notice))?;
-    if let Some(fitted) = &fitted
-        && same_images(fitted, &evaluated)
-    {
-        warn(options, "v is fitted on the very images that ρ is taken on: ρ is in sample, and too low");
+    match &fitted {
+        None => say(options, "v is fitted on the images that ρ is taken on; --fit takes others"),
+        Some(fitted) if same_images(fitted, &evaluated) => {
+            warn(options, "v is fitted on the very images that ρ is taken on: ρ is in sample, and too low");
+        }
+        Some(_) => {}
     }
     if let Some((layer, bytes)) = memory_needed(weights.network(), candidates.held.len(), fitted.is_some()) {
         say(options, &format!("up to {} MiB of memory are needed, for {layer}", bytes.div_ceil(1 << 20)));
