@@ -80,7 +80,7 @@ fn time(inputs: usize, outputs: usize) -> Result<(), Box<dyn Error>> {
     }
     let options =
         QualityOptions { weights: &weights, candidates: &candidates, evaluated: &sums, fitted: Some(&sums) };
-    let report = quality(&options, |layer| println!("{}: {:.1} s", layer.name, layer.time.as_secs_f64()))?;
+    let report = quality(&options, |layer| println!("{}: {:.1} s", layer.name, layer.seconds))?;
     for estimator in &report.layers[1].estimators {
         println!("{}: ρ {:.4}", estimator.name, estimator.mean.unwrap_or(f64::NAN));
     }

@@ -261,6 +261,12 @@ pub trait Learner {
     /// # Errors
     /// When the device fails.
     fn moments(&mut self) -> Result<&Moments, BackendError>;
+
+    /// All sums, without a copy of them.
+    ///
+    /// # Errors
+    /// As [`Learner::moments`].
+    fn into_moments(self: Box<Self>) -> Result<Moments, BackendError>;
 }
 
 /// A forward pass that has run.

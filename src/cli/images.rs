@@ -61,13 +61,6 @@ impl ImageOptions {
         Ok(images)
     }
 
-    /// An image that is listed several times, with several targets, is summed once.
-    pub fn leave_repeated_out(images: &mut Vec<InputImage>) -> Result<(), Failure> {
-        let mut seen = HashSet::with_capacity(images.len());
-        images.retain(|image| seen.insert(image.path.clone()));
-        Ok(())
-    }
-
     /// Refuses sizes that cannot be: of random crops, which are cut out of the image as it is, or of one from the centre.
     pub fn validate(&self, crops: Option<u32>) -> Result<(), Failure> {
         let resize = if crops.is_some() { self.crop } else { self.resize };
@@ -90,4 +83,11 @@ impl ImageOptions {
 /// input.
 pub fn input_name(input: &InputImage) -> String {
     path_text(input.path.strip_prefix(".").unwrap_or(&input.path))
+}
+
+/// An image that is listed several times, with several targets, is summed once.
+pub fn leave_repeated_out(images: &mut Vec<InputImage>) -> Result<(), Failure> {
+    let mut seen = HashSet::with_capacity(images.len());
+    images.retain(|image| seen.insert(image.path.clone()));
+    Ok(())
 }

@@ -1,7 +1,6 @@
 //! `vggx learn`: from images to the patterns of a network.
 
 mod checkpoint;
-pub mod identity;
 pub mod present;
 mod run;
 

@@ -1,4 +1,4 @@
-//! What commands that solve patterns share: their options, the file's place, and telling what came of it.
+//! What commands that solve patterns share: their options, and telling what came of it.
 
 use super::exit::{Failure, print};
 use crate::output::path_text;
@@ -40,50 +40,6 @@ impl SolveArguments {
             metadata: BTreeMap::new(),
         })
     }
-}
-
-/// Refuses files to write that are one and the same place.
-///
-/// # Errors
-/// A usage error.
-pub fn distinct_places(paths: &[&Path]) -> Result<(), Failure> {
-    // The folders exist by now; the files need not.
-    let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
-    };
-    for (index, path) in paths.iter().enumerate() {
-        if paths[..index].iter().any(|other| place(other).is_some() && place(other) == place(path)) {
-            return Err(Failure::usage(format!(
-                "{} would be written over: name different files",
-                path_text(path)
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Creates the folder of a file to write, and shows that files can be made in it.
-///
-/// # Errors
-/// When it cannot be made or written.
-pub fn prepare_place(path: &Path) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Err(Failure::Run(format!("{} is a folder; name a file to write", path_text(path))));
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let refuse = |error: std::io::Error| {
-        Failure::Run(format!(
-            "cannot write into {}: {error}; choose another place or change its permissions",
-            path_text(folder)
-        ))
-    };
-    std::fs::create_dir_all(folder).map_err(refuse)?;
-    tempfile::Builder::new().prefix(".vggx-").suffix(".partial").tempfile_in(folder).map_err(refuse)?;
-    Ok(())
 }
 
 /// Tells what a pattern file holds, on standard output.

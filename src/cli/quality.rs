@@ -1,10 +1,11 @@
 //! `vggx quality`: how good signal estimators are.
 
 mod document;
+mod files;
 mod plot;
 mod run;
-mod samples;
-mod sums;
+mod source;
+mod summing;
 mod table;
 
 use super::exit::{Failure, Outcome};
@@ -15,7 +16,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The quality ρ = 1 − max corr[vᵀd, y] of every neuron, in closed form. With --fit, v is fitted on other images than ρ is
-/// taken on; without, ρ is in sample and too low where there are few positions.
+/// taken on, and ρ is too high where there are few positions to fit it on; without, ρ is in sample and too low there.
 #[derive(Args)]
 pub struct Options {
     #[command(flatten)]
@@ -26,7 +27,7 @@ pub struct Options {
     /// Moments of the images that ρ is taken on, in place of images: files of `vggx learn --second-moments --moments`
     #[arg(long, value_name = "FILE,...", value_delimiter = ',', conflicts_with = "inputs")]
     moments: Vec<PathBuf>,
-    /// Images that v is fitted on (files, directories, @list.txt), or moments of such: .safetensors files
+    /// Images that v is fitted on (files, directories, @list.txt), or files with moments of such
     #[arg(long, value_name = "INPUT,...", value_delimiter = ',')]
     fit: Vec<OsString>,
     /// Part the images in three, every third one: learn patterns of both centerings from the first part, fit v on the second, take ρ
@@ -37,7 +38,7 @@ pub struct Options {
     #[arg(long, value_name = "E,...", value_delimiter = ',')]
     estimators: Vec<String>,
     /// Take N random crops of each image, scaled and mirrored at random, instead of one from the centre (--resize is not used then)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "moments")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     crops: Option<u32>,
     /// Seed of the random crops and of the random estimator's directions
     #[arg(long, value_name = "N", default_value_t = 0)]

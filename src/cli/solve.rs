@@ -2,9 +2,10 @@
 
 use super::exit::{Failure, Outcome, print};
 use super::learn::present::{other_patterns, refuse};
+use super::moments::check_preprocessing;
 use super::network::WeightOptions;
-use super::patterns::{SolveArguments, prepare_place, tell};
-use crate::network::Preprocessing;
+use super::patterns::{SolveArguments, tell};
+use super::places::{prepare_place, refuse_to_write_over};
 use crate::output::path_text;
 use crate::patterns::{LayerSource, Merged, MomentFile, MomentRecord, Patterns, Report, SolveOptions, solve};
 use crate::weights::Weights;
@@ -46,7 +47,10 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         prepare_place(path)?;
     }
     // Now that the folders are there, they have one name each.
-    options.refuse_to_write_over_inputs()?;
+    let read = options.files.iter().map(|path| ("the input", path.as_path()));
+    let written = [("--output", &options.output), ("--moments", &options.moments)];
+    let written = written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    refuse_to_write_over(read, written)?;
     let weights = options.weights.open()?;
     let files: Vec<MomentFile> =
         options.files.iter().map(|path| MomentFile::open(path, &weights)).collect::<Result<_, _>>()?;
@@ -90,61 +94,6 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let report = solve(&merged, &record, &weights, &solving, path)?;
     tell(&report, path, options.json)?;
     Ok(Outcome::Done)
-}
-
-impl Options {
-    /// # Errors
-    /// When a file to write is also one to read, or both to write are one.
-    fn refuse_to_write_over_inputs(&self) -> Result<(), Failure> {
-        let read = self.files.iter().map(|path| ("the input", path));
-        let outputs = [("--output", &self.output), ("--moments", &self.moments)];
-        let written = outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
-        let mut earlier: Vec<(&str, &PathBuf)> = read.collect();
-        for (option, path) in written {
-            if let Some((what, other)) = earlier.iter().find(|(_, other)| is_same_file(path, other)) {
-                return Err(Failure::usage(format!(
-                    "{option} {} is the same file as {what} {}; name another file",
-                    path_text(path),
-                    path_text(other)
-                )));
-            }
-            earlier.push((option, path));
-        }
-        Ok(())
-    }
-}
-
-/// Whether two paths lead to one file, which need not exist yet.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    // A link is a name of its own and leads to another file: both are lost when it is written.
-    let names = |path: &Path| {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let folder = folder.canonicalize().or_else(|_| std::path::absolute(folder));
-        let name = folder.ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
-        [name, path.canonicalize().ok()]
-    };
-    let others = names(other);
-    names(one).iter().flatten().any(|name| others.iter().flatten().any(|other| name == other))
-}
-
-/// Patterns are for inputs prepared as the images were that they are learnt from, and merged moments say how.
-pub fn check_preprocessing(moments: &MomentFile, weights: &Weights) -> Result<(), Failure> {
-    let learnt = moments.preprocessing();
-    if *learnt == weights.network().preprocessing {
-        return Ok(());
-    }
-    let Preprocessing { channel_order, pixel_scale, mean, std } = learnt;
-    let three = |[a, b, c]: &[f32; 3]| format!("{a},{b},{c}");
-    Err(Failure::Run(format!(
-        "moments {} are of images with another preprocessing than this call's; give the options they were learnt with: \
-         --channel-order {channel_order} --pixel-scale {pixel_scale} --mean {} --std {}, or leave out those that you gave",
-        path_text(moments.path()),
-        three(mean),
-        three(std)
-    )))
 }
 
 /// # Errors

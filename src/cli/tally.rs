@@ -1,4 +1,4 @@
-//! How far a run has come, and what became of its inputs.
+//! A run that adds batches of crops to sums: how far it has come, and what became of its inputs.
 
 use super::exit::Failure;
 use super::images::input_name;

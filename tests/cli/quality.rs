@@ -34,12 +34,21 @@ fn names(layer: &Value) -> Vec<&str> {
     layer["estimators"].as_object().unwrap().keys().map(String::as_str).collect()
 }
 
+/// All that was measured, without the time that it took.
+fn values(document: &Value) -> Vec<Value> {
+    let mut layers = document["layers"].as_array().unwrap().clone();
+    for layer in &mut layers {
+        assert!(layer.as_object_mut().unwrap().remove("seconds").unwrap().as_f64() >= Some(0.0));
+    }
+    layers
+}
+
 #[test]
 fn moments_and_patterns_of_both_centerings_give_five_estimators() {
     let place = Place::measured();
     let ran = place
         .quality("--moments 2.safetensors --fit 1.safetensors --patterns global.patterns,regime.patterns -o out/q.json")
-        .expect(0, &["warning: classifier.0: no ρ for", "no more positions to fit v on than inputs a neuron"]);
+        .expect(0, &["warning: classifier.0: no ρ for 6 neurons", "no more positions to fit v on than inputs a neuron"]);
     assert_eq!(place.files("out"), ["q.json", "q.png", "q.svg"]);
     let document = place.json("out/q.json");
     assert_eq!(document["evaluated"]["images"], 9);
@@ -70,9 +79,6 @@ fn moments_and_patterns_of_both_centerings_give_five_estimators() {
             defined += 1;
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             assert!((estimator["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
-            assert!(values.iter().all(|rho| (0.0..=2.0).contains(rho)));
-            let in_sample = estimator["rho_in_sample"].as_array().unwrap().iter().filter_map(Value::as_f64);
-            assert!(in_sample.into_iter().all(|rho| (0.0..=1.0).contains(&rho)));
         }
     }
     assert!(defined >= 5);
@@ -118,7 +124,7 @@ fn images_give_what_their_moments_give_and_a_split_does_both() {
         ))
         .done();
     let [from_images, from_moments] = ["images.json", "moments.json"].map(|name| place.json(name));
-    assert_eq!(from_images["layers"], from_moments["layers"]);
+    assert_eq!(values(&from_images), values(&from_moments));
     assert_eq!(names(&from_images["layers"][0]), ["filter", "linear", "random", "two-component"]);
 
     place.vggx(&format!("quality {TINY} all --crops 3 --seed 4 --split -o split.json")).done();
@@ -127,7 +133,7 @@ fn images_give_what_their_moments_give_and_a_split_does_both() {
             "--moments 2.safetensors --fit 1.safetensors --patterns global.patterns,regime.patterns --seed 4 -o parts.json --json",
         )
         .done();
-    assert_eq!(place.json("split.json")["layers"], place.json("parts.json")["layers"]);
+    assert_eq!(values(&place.json("split.json")), values(&place.json("parts.json")));
     let hidden = std::fs::read_dir(place.path())
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".vggx"));
@@ -151,7 +157,7 @@ fn without_a_set_to_fit_on_everything_is_in_sample() {
     // The same moments to fit on change nothing but the warning.
     place
         .quality("--moments 1.safetensors --fit 1.safetensors --patterns global.patterns --estimators linear,filter -o same.json")
-        .expect(0, &["warning: v is fitted on the very images that ρ is taken on"]);
+        .expect(0, &["warning: v is fitted on images that ρ is taken on too"]);
     let (same, alone) = (place.json("same.json"), document);
     for layer in 0..2 {
         let rho = |document: &Value| -> Vec<Option<f64>> {
@@ -167,6 +173,11 @@ fn without_a_set_to_fit_on_everything_is_in_sample() {
     let ran =
         place.quality("--moments 1.safetensors --estimators identity,random --json -o identity.json").done();
     let identity = &ran.rows()[0]["layers"][0]["estimators"]["identity"];
+    place
+        .quality("--moments 1.safetensors --fit 0.safetensors --patterns global.patterns --estimators linear,linear,random -o shared.json")
+        .expect(0, &["warning: global.patterns was learnt from images that v is fitted on too"]);
+    assert_eq!(names(&place.json("shared.json")["layers"][0]), ["linear", "random"]);
+    assert_eq!(place.json("shared.json")["patterns"][0]["estimators"], serde_json::json!(["linear"]));
     assert!(identity["mean"].is_null() && identity["undefined"]["no-distractor"].as_u64() > Some(0));
 }
 
@@ -214,6 +225,25 @@ fn what_cannot_be_measured_is_refused_before_any_work() {
         .quality("--moments 1.safetensors --patterns global.patterns,global.patterns -o x.json")
         .expect(1, &["same centering (global)"]);
     place.quality("--moments 1.safetensors --fit 1.safetensors,all -o x.json").expect(2, &["not both"]);
+    place
+        .vggx(&format!("quality {TINY} all --split --estimators best -o x.json"))
+        .expect(2, &["unknown estimator"]);
+    place
+        .vggx(&format!("quality {TINY} --moments 1.safetensors,1.safetensors --fit all -o x.json"))
+        .expect(1, &["1.safetensors"]);
+    // Moments by any name.
+    std::fs::copy(place.file("1.safetensors"), place.file("other.name")).unwrap();
+    place.quality("--moments 2.safetensors --fit other.name -o named.json").done();
+    let before = (place.read("1.safetensors"), place.read("all/0.png"), place.read("global.patterns"));
+    for arguments in [
+        "--moments 1.safetensors -o 1.safetensors --overwrite".to_owned(),
+        format!("{TINY} all -o all/0.json --overwrite").replace("--weights net.safetensors ", ""),
+        "--moments 1.safetensors --patterns global.patterns -o global.patterns --overwrite".to_owned(),
+        "--moments 1.safetensors -o net.safetensors --overwrite".to_owned(),
+    ] {
+        place.quality(&arguments).expect(2, &["is the same file as"]);
+    }
+    assert!(before == (place.read("1.safetensors"), place.read("all/0.png"), place.read("global.patterns")));
     place.quality("--moments 1.safetensors -o x.png").expect(2, &["x.png is the name of a plot"]);
     place.quality("--moments missing.safetensors -o x.json").expect(1, &["missing.safetensors"]);
     place.quality("nowhere --patterns global.patterns -o x.json").expect(1, &["nowhere"]);

@@ -1,8 +1,8 @@
 //! Checkpoints: moments with the place that a run has come to.
 
-use super::identity::difference;
 use crate::backend::Moments;
 use crate::cli::exit::Failure;
+use crate::cli::identity::difference;
 use crate::cli::tally::Tally;
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentError, MomentFile, MomentRecord};

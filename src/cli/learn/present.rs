@@ -1,8 +1,8 @@
 //! What an earlier run left where this one is to write.
 
 use super::Options;
-use super::identity::difference;
 use crate::cli::exit::Failure;
+use crate::cli::identity::difference;
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentFile, Patterns, SolveOptions};
 use crate::weights::Weights;

@@ -1,15 +1,16 @@
 //! The run over all images: what was done before, batch by batch what is left, and the patterns.
 
+use super::Options;
 use super::checkpoint::{Checkpoints, Identity, beside};
-use super::identity::FAILED;
 use super::present::{Present, look};
-use super::{Options, identity};
 use crate::backend::{Backend, Learner, Moments};
 use crate::cli::device::Opened;
 use crate::cli::exit::{Failure, Outcome, print};
-use crate::cli::images::ImageOptions;
+use crate::cli::identity::{self, FAILED};
+use crate::cli::images::{ImageOptions, leave_repeated_out};
 use crate::cli::interrupt::Interrupt;
-use crate::cli::patterns::{distinct_places, prepare_place, tell};
+use crate::cli::patterns::tell;
+use crate::cli::places::{distinct_places, prepare_place};
 use crate::cli::progress::Progress;
 use crate::cli::tally::Tally;
 use crate::images::{InputImage, Shard};
@@ -32,7 +33,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let solving = options.solve.options()?;
     options.device.limit_threads()?;
     let given = options.images.given()?;
-    let images = ImageOptions::find(&given, ImageOptions::leave_repeated_out)?;
+    let images = ImageOptions::find(&given, leave_repeated_out)?;
     let results: Vec<&PathBuf> = options.moments.iter().chain(&options.output).collect();
     for path in &results {
         prepare_place(path)?;

@@ -1,7 +1,7 @@
 //! The file that is written.
 
-use super::samples::Description;
-use crate::evaluate::quality::LayerQuality;
+use super::source::Description;
+use crate::evaluate::quality::{Candidate, LayerQuality};
 use crate::output::path_text;
 use crate::patterns::Patterns;
 use serde::Serialize;
@@ -29,13 +29,19 @@ pub struct PatternFile {
     /// None: learnt in this call.
     pub path: Option<String>,
     pub centering: Option<String>,
+    /// The estimators that are measured with it.
+    pub estimators: Vec<String>,
     /// A short name of what it holds.
     pub patterns: String,
 }
 
 impl PatternFile {
-    pub fn of(patterns: &Patterns, is_kept: bool) -> Self {
+    pub fn of(patterns: &Patterns, candidates: &[Candidate], is_kept: bool) -> Self {
+        let measured = |candidate: &&Candidate| {
+            candidate.patterns().is_some_and(|measured| std::ptr::eq(measured, patterns))
+        };
         PatternFile {
+            estimators: candidates.iter().filter(measured).map(Candidate::to_string).collect(),
             path: is_kept.then(|| path_text(patterns.file().path())),
             centering: patterns.centering().map(str::to_owned),
             patterns: patterns.digest(),

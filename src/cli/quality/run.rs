@@ -1,18 +1,17 @@
 //! From options to files.
 
 use super::document::{Document, PatternFile};
-use super::samples::{Source, Sums};
-use super::sums::Summing;
-use super::{Options, plot, table};
+use super::files::Files;
+use super::source::{Source, Sums};
+use super::summing::Summing;
+use super::{Options, table};
 use crate::cli::exit::{Failure, Outcome, print};
-use crate::cli::patterns::{distinct_places, prepare_place};
-use crate::evaluate::quality::{
-    Candidates, LayerQuality, QualityOptions, QualityReport, memory_needed, quality,
-};
-use crate::images::Shard;
-use crate::output::{path_text, write_file};
-use crate::patterns::{Centering, Patterns, SolveOptions, solve};
-use crate::weights::{Weights, bundled};
+use crate::evaluate::quality::{Candidates, LayerQuality, QualityOptions, memory_needed, quality};
+use crate::images::{InputImage, Shard};
+use crate::output::path_text;
+use crate::patterns::{Centering, MomentFile, Patterns, SolveOptions, solve};
+use crate::weights::{TensorFile, Weights, bundled};
+use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,73 +24,111 @@ const PARTS: u64 = 3;
 pub fn run(options: &Options) -> Result<Outcome, Failure> {
     options.images.validate(options.crops)?;
     options.device.limit_threads()?;
+    Candidates::check_names(&options.estimators).map_err(Failure::usage)?;
     let files = Files::of(&options.output)?;
     files.prepare(options.overwrite)?;
     let weights = options.weights.open()?;
+    let given = Given::look(options, &weights)?;
+    files.differ_from(given.read(options, &weights))?;
     let mut summing = Summing::new(options, &weights);
-    let fitted_files = moment_files(&options.fit)?;
-
-    // All that can be refused without work is.
-    let stored = match options.split {
-        true => Vec::new(),
-        false => open_patterns(options, &weights)?,
-    };
-    if !options.split {
-        candidates(options, &stored, &weights)?;
-    }
-    let evaluated_files = match options.moments.as_slice() {
-        [] => None,
-        paths => Some(Sums::open(paths, &weights)?),
-    };
-    let fitted_files = fitted_files.map(|paths| Sums::open(&paths, &weights)).transpose()?;
-    let images = match (&evaluated_files, options.split) {
-        (Some(_), _) => Vec::new(),
-        _ => Summing::find(&options.images.given()?)?,
-    };
-    let to_fit = match (&fitted_files, options.fit.as_slice()) {
-        (None, [_, ..]) => Some(Summing::find(&options.fit)?),
-        _ => None,
-    };
-
-    let (patterns, fitted, evaluated) = if options.split {
-        let part = |index| Shard::new(index, PARTS).map_err(Failure::from);
-        let learnt = summing.sum("to learn patterns from", &images, part(0)?, false)?;
-        let patterns = solve_both(&learnt, &weights, &files.json)?;
-        drop(learnt);
-        let fitted = summing.sum("to fit v on", &images, part(1)?, true)?;
-        let evaluated = summing.sum("to take ρ on", &images, part(2)?, true)?;
-        (patterns, Some(fitted), evaluated)
-    } else {
-        let fitted = match (fitted_files, &to_fit) {
-            (None, Some(images)) => Some(summing.sum("to fit v on", images, Shard::WHOLE, true)?),
-            (files, _) => files,
-        };
-        let evaluated = match evaluated_files {
-            Some(files) => files,
-            None => summing.sum("to take ρ on", &images, Shard::WHOLE, true)?,
-        };
-        (stored, fitted, evaluated)
-    };
+    let sets = given.sums(&mut summing, &files.json)?;
     let failed = summing.failed;
     drop(summing);
-    let candidates = candidates(options, &patterns, &weights)?;
+    measure(options, &weights, &sets, &files)?;
+    Ok(if failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+/// What the options name, opened and checked: all that can be refused without work is.
+struct Given {
+    patterns: Vec<Patterns>,
+    /// Moments, or images to make them of.
+    evaluated: Set,
+    /// None: v is fitted on what is evaluated, or on a part of it.
+    fitted: Option<Set>,
+    split: bool,
+}
+
+enum Set {
+    Sums(Sums),
+    Images(Vec<InputImage>),
+}
+
+/// The three sets of images, or what was learnt from them.
+struct Sets {
+    patterns: Vec<Patterns>,
+    fitted: Option<Sums>,
+    evaluated: Sums,
+    /// Whether the patterns are in files that stay.
+    patterns_are_kept: bool,
+}
+
+impl Given {
+    fn look(options: &Options, weights: &Weights) -> Result<Self, Failure> {
+        let patterns = if options.split { Vec::new() } else { open_patterns(options, weights)? };
+        if !options.split {
+            candidates(options, &patterns, weights)?;
+        }
+        let evaluated = match options.moments.as_slice() {
+            [] => Set::Images(Summing::find(&options.images.given()?)?),
+            paths => Set::Sums(Sums::open(paths, weights)?),
+        };
+        let fitted = match (moment_files(&options.fit)?, options.fit.as_slice()) {
+            (Some(paths), _) => Some(Set::Sums(Sums::open(&paths, weights)?)),
+            (None, []) => None,
+            (None, inputs) => Some(Set::Images(Summing::find(inputs)?)),
+        };
+        Ok(Given { patterns, evaluated, fitted, split: options.split })
+    }
+
+    /// All files that are read, with what they are called.
+    fn read<'a>(&'a self, options: &'a Options, weights: &'a Weights) -> Vec<(&'a str, &'a Path)> {
+        let mut read: Vec<(&str, &Path)> = vec![("the weights", weights.file().path())];
+        read.extend(options.moments.iter().map(|path| ("--moments", path.as_path())));
+        read.extend(options.patterns.iter().map(|path| ("--patterns", path.as_path())));
+        read.extend(options.fit.iter().map(|input| ("--fit", Path::new(input))));
+        for set in [Some(&self.evaluated), self.fitted.as_ref()].into_iter().flatten() {
+            if let Set::Images(images) = set {
+                read.extend(images.iter().map(|image| ("the input", image.path.as_path())));
+            }
+        }
+        read
+    }
+
+    /// Sums over what is images yet; patterns of a set that is parted are made in a folder beside a file.
+    fn sums(self, summing: &mut Summing, beside: &Path) -> Result<Sets, Failure> {
+        if let (true, Set::Images(images)) = (self.split, &self.evaluated) {
+            let part = |index| Shard::new(index, PARTS).map_err(Failure::from);
+            let learnt = summing.sum("to learn patterns from", images, part(0)?, false)?;
+            let patterns = solve_both(&learnt, summing.weights, beside)?;
+            drop(learnt);
+            let fitted = Some(summing.sum("to fit v on", images, part(1)?, true)?);
+            let evaluated = summing.sum("to take ρ on", images, part(2)?, true)?;
+            return Ok(Sets { patterns, fitted, evaluated, patterns_are_kept: false });
+        }
+        let mut sum = |set, what| match set {
+            Set::Sums(sums) => Ok(sums),
+            Set::Images(images) => summing.sum(what, &images, Shard::WHOLE, true),
+        };
+        let fitted = self.fitted.map(|set| sum(set, "to fit v on")).transpose()?;
+        let evaluated = sum(self.evaluated, "to take ρ on")?;
+        Ok(Sets { patterns: self.patterns, fitted, evaluated, patterns_are_kept: true })
+    }
+}
+
+/// Measures, writes and tells.
+fn measure(options: &Options, weights: &Weights, sets: &Sets, files: &Files) -> Result<(), Failure> {
+    let candidates = candidates(options, &sets.patterns, weights)?;
     for missing in &candidates.missing {
         warn(options, &format!("'{}' is not measured: {}", missing.estimator, missing.reason));
     }
-    let fitted = fitted.as_ref().map(|sums| sums.source(|notice| warn(options, notice))).transpose()?;
-    let evaluated = evaluated.source(|notice| warn(options, notice))?;
-    match &fitted {
-        None => say(options, "v is fitted on the images that ρ is taken on; --fit takes others"),
-        Some(fitted) if same_images(fitted, &evaluated) => {
-            warn(options, "v is fitted on the very images that ρ is taken on: ρ is in sample, and too low");
-        }
-        Some(_) => {}
-    }
+    let fitted = sets.fitted.as_ref().map(|sums| sums.source(|notice| warn(options, notice))).transpose()?;
+    let evaluated = sets.evaluated.source(|notice| warn(options, notice))?;
+    warn_of_shared_images(options, &sets.patterns, fitted.as_ref(), &evaluated);
     if let Some((layer, bytes)) = memory_needed(weights.network(), candidates.held.len(), fitted.is_some()) {
         say(options, &format!("up to {} MiB of memory are needed, for {layer}", bytes.div_ceil(1 << 20)));
     }
     let measured = QualityOptions {
-        weights: &weights,
+        weights,
         candidates: &candidates.held,
         evaluated: &*evaluated.layers,
         fitted: fitted.as_ref().map(|source| &*source.layers),
@@ -101,14 +138,17 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let report = quality(&measured, |layer| {
         done += 1;
         let title = titles.get(done - 1).map_or("", String::as_str);
-        say(options, &format!("{title} ({done} of {}): {:.1} s", titles.len(), layer.time.as_secs_f64()));
+        say(options, &format!("{title} ({done} of {}): {:.1} s", titles.len(), layer.seconds));
     })?;
     report.layers.iter().for_each(|layer| warn_of_undefined(options, layer));
+    let patterns = sets.patterns.iter();
     let document = Document {
         layers: &report.layers,
         evaluated: evaluated.description.clone(),
         fit: fitted.as_ref().map(|source| source.description.clone()),
-        patterns: patterns.iter().map(|patterns| PatternFile::of(patterns, !options.split)).collect(),
+        patterns: patterns
+            .map(|patterns| PatternFile::of(patterns, &candidates.held, sets.patterns_are_kept))
+            .collect(),
         weights: weights.digest(),
         seed: options.seed,
         version: env!("CARGO_PKG_VERSION"),
@@ -116,76 +156,22 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let json = serde_json::to_string(&document)?;
     files.write(&json, &report, &titles, fitted.is_some())?;
     if options.json {
-        print(&json)?;
-    } else {
-        table::lines(&report.layers, &titles, fitted.is_some()).iter().try_for_each(|line| print(line))?;
+        return print(&json);
     }
-    Ok(if failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
+    table::lines(&report.layers, &titles, fitted.is_some()).iter().try_for_each(|line| print(line))
 }
 
-/// The files that are written.
-struct Files {
-    json: PathBuf,
-    png: PathBuf,
-    svg: PathBuf,
-}
-
-impl Files {
-    fn of(output: &Path) -> Result<Self, Failure> {
-        let beside = |extension| output.with_extension(extension);
-        let files = Files { json: output.to_owned(), png: beside("png"), svg: beside("svg") };
-        if [&files.png, &files.svg].contains(&&files.json) {
-            return Err(Failure::usage(format!(
-                "{} is the name of a plot; name the JSON file, and the plots get its name with .png and .svg",
-                path_text(output)
-            )));
-        }
-        Ok(files)
-    }
-
-    fn all(&self) -> [&Path; 3] {
-        [&self.json, &self.png, &self.svg]
-    }
-
-    /// Creates the folder, and refuses to lose files.
-    fn prepare(&self, overwrite: bool) -> Result<(), Failure> {
-        for path in self.all() {
-            prepare_place(path)?;
-        }
-        distinct_places(&self.all())?;
-        match self.all().into_iter().find(|path| path.exists() && !overwrite) {
-            None => Ok(()),
-            Some(path) => Err(Failure::Run(format!(
-                "{} is there already; name another --output, or use --overwrite",
-                path_text(path)
-            ))),
-        }
-    }
-
-    /// The plots first: a JSON file says that all is done.
-    fn write(
-        &self,
-        json: &str,
-        report: &QualityReport,
-        titles: &[String],
-        fitted: bool,
-    ) -> Result<(), Failure> {
-        let plot = plot::plot(&report.layers, titles, fitted);
-        write_file(&self.svg, plot.svg()?.as_bytes())?;
-        write_file(&self.png, &plot.png()?)?;
-        write_file(&self.json, format!("{json}\n").as_bytes())?;
-        Ok(())
-    }
-}
-
-/// The inputs of `--fit` where they are moment files: all of them or none.
+/// The inputs of `--fit` where they are moment files, by what they hold: all of them or none.
 fn moment_files(inputs: &[OsString]) -> Result<Option<Vec<PathBuf>>, Failure> {
     let paths: Vec<PathBuf> = inputs.iter().map(PathBuf::from).collect();
-    let is_one = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "safetensors");
+    let is_one = |path: &&PathBuf| {
+        let named = path.extension().is_some_and(|extension| extension == "safetensors");
+        named || path.is_file() && TensorFile::open(path).is_ok_and(|file| MomentFile::is_one(&file))
+    };
     match paths.iter().filter(is_one).count() {
         0 => Ok(None),
         count if count == paths.len() => Ok(Some(paths)),
-        _ => Err(Failure::usage("--fit takes images or moment files (.safetensors), not both")),
+        _ => Err(Failure::usage("--fit takes images or moment files, not both")),
     }
 }
 
@@ -227,18 +213,42 @@ fn solve_both(sums: &Sums, weights: &Arc<Weights>, beside: &Path) -> Result<Vec<
         .collect()
 }
 
-/// Whether two sets are known to be of the same images.
-fn same_images(one: &Source, other: &Source) -> bool {
-    let (checksums, others) = (one.layers.checksums(), other.layers.checksums());
-    if !checksums.is_empty() || !others.is_empty() {
-        return checksums == others;
+/// The three-set rule: patterns, v and ρ from images of their own.
+fn warn_of_shared_images(
+    options: &Options,
+    patterns: &[Patterns],
+    fitted: Option<&Source>,
+    evaluated: &Source,
+) {
+    match fitted {
+        None => say(options, "v is fitted on the images that ρ is taken on; --fit takes others"),
+        Some(fitted) if fitted.overlaps(evaluated) => {
+            warn(options, "v is fitted on images that ρ is taken on too: ρ is in sample, and too low");
+        }
+        Some(_) => {}
     }
-    one.description.images == other.description.images && one.description.run == other.description.run
+    for file in patterns {
+        let run: Option<Map<String, Value>> =
+            file.metadata("run").and_then(|run| serde_json::from_str(run).ok());
+        let sets = [(fitted, "v is fitted"), (Some(evaluated), "ρ is taken")];
+        for (set, what) in sets.into_iter().filter_map(|(set, what)| Some((set?, what))) {
+            let checksums = set.layers.checksums();
+            let shared =
+                file.moments().is_some_and(|moments| moments.iter().any(|sum| checksums.contains(sum)));
+            if shared || run.as_ref().is_some_and(|run| set.is_of_run(run)) {
+                let path = path_text(file.file().path());
+                warn(
+                    options,
+                    &format!("{path} was learnt from images that {what} on too: its ρ is too high"),
+                );
+            }
+        }
+    }
 }
 
 fn warn_of_undefined(options: &Options, layer: &LayerQuality) {
     for undefined in layer.undefined() {
-        let of = undefined.estimator.map_or_else(String::new, |estimator| format!("'{estimator}' of "));
+        let of = undefined.estimator.map_or_else(String::new, |estimator| format!("of '{estimator}' "));
         let name: String = undefined.layer.chars().take(40).flat_map(char::escape_debug).collect();
         warn(options, &format!("{name}: no ρ {of}for {} neurons: {}", undefined.neurons, undefined.reason));
     }

@@ -17,7 +17,7 @@ pub fn lines(layers: &[LayerQuality], titles: &[String], fitted: bool) -> Vec<St
             layer.name.chars().take(40).flat_map(char::escape_debug).collect(),
             layer.k.to_string(),
             format!("{:.1}", layer.fit_positions_per_k),
-            format!("{:.1}", layer.time.as_secs_f64()),
+            format!("{:.1}", layer.seconds),
         ];
         row.extend(layer.estimators.iter().map(|estimator| {
             let mean = value(estimator.mean);

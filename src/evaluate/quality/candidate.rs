@@ -1,5 +1,6 @@
 //! The estimators whose quality is measured.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::patterns::{Component, Patterns};
@@ -142,16 +143,23 @@ impl<'a> Candidates<'a> {
         Ok(Candidates { held, missing })
     }
 
-    /// Those of these names, in this order; nothing is missing then.
+    /// # Errors
+    /// When a name is unknown.
+    pub fn check_names(names: &[String]) -> Result<(), CandidateError> {
+        match names.iter().find(|name| !KNOWN.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(CandidateError::Unknown(name.clone())),
+        }
+    }
+
+    /// Those of these names, in this order, each once; nothing is missing then.
     ///
     /// # Errors
     /// When a name is unknown, or the files do not allow it.
     pub fn choose(self, names: &[String]) -> Result<Self, CandidateError> {
-        let mut held = Vec::with_capacity(names.len());
+        Self::check_names(names)?;
+        let mut held: Vec<Candidate> = Vec::with_capacity(names.len());
         for name in names {
-            if !KNOWN.contains(&name.as_str()) {
-                return Err(CandidateError::Unknown(name.clone()));
-            }
             if name == "identity" {
                 held.push(Candidate::Identity);
                 continue;
@@ -167,11 +175,21 @@ impl<'a> Candidates<'a> {
             }
             held.extend(named);
         }
+        let mut seen = HashSet::new();
+        held.retain(|candidate| seen.insert(candidate.to_string()));
         Ok(Candidates { held, missing: Vec::new() })
     }
 }
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
+    /// The file that its directions are in.
+    pub fn patterns(&self) -> Option<&'a Patterns> {
+        match self {
+            Candidate::Linear(patterns) | Candidate::TwoComponent { patterns, .. } => Some(patterns),
+            Candidate::Identity | Candidate::Random { .. } | Candidate::Filter => None,
+        }
+    }
+
     /// Whether a name on the command line means it: `two-component` means those of all centerings.
     fn answers_to(&self, name: &str) -> bool {
         match self {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -32,9 +31,8 @@ pub struct LayerQuality {
     /// By name, in the order they were asked for.
     #[serde(serialize_with = "by_name")]
     pub estimators: Vec<EstimatorQuality>,
-    /// What it took.
-    #[serde(skip)]
-    pub time: Duration,
+    /// Seconds that it took.
+    pub seconds: f64,
 }
 
 /// The quality of an estimator in one layer.
@@ -222,7 +220,7 @@ mod tests {
                 quality("linear", Err(Reason::NoPattern)),
                 quality("filter", Ok((Some(0.5), 0.5))),
             ],
-            time: Duration::ZERO,
+            seconds: 0.0,
         };
         let undefined = |estimator, reason| Undefined { layer: "features.0", estimator, reason, neurons: 1 };
         assert_eq!(

@@ -110,13 +110,13 @@ fn measure(options: &QualityOptions, number: usize) -> Result<LayerQuality, Qual
         fit_positions_per_k: fit_positions / fan_in as f64,
         ridge: None,
         estimators: Vec::new(),
-        time: clock.elapsed(),
+        seconds: 0.0,
     };
     let all = |quality: &mut LayerQuality, neurons: Vec<Vec<Neuron>>| {
         let named = candidates.iter().zip(neurons);
         quality.estimators =
             named.map(|(candidate, neurons)| EstimatorQuality::of(candidate.to_string(), neurons)).collect();
-        quality.time = clock.elapsed();
+        quality.seconds = clock.elapsed().as_secs_f64();
     };
     if fit_positions <= fan_in as f64 {
         if fitted.is_some() {

@@ -21,6 +21,25 @@ const COLOURS: [RGBColor; 7] = [
 /// Width that a layer takes, in units.
 const LAYER: u32 = 44;
 
+/// Heights of what is above and below the plot, in units.
+const HEADING: u32 = 54;
+const CAPTION: u32 = 26;
+
+/// Of the legend: the width of a line that shows a colour, and half the space between two names.
+const SAMPLE: u32 = 30;
+const BETWEEN: u32 = 9;
+
+/// A pixel of the whole picture, seen from a part of it.
+fn within<B: DrawingBackend>(area: &DrawingArea<B, Shift>, (x, y): (i32, i32)) -> (i32, i32) {
+    let (left, top) = area.get_base_pixel();
+    (x - left, y - top)
+}
+
+/// That of a series.
+fn colour(series: usize) -> RGBColor {
+    COLOURS[series % COLOURS.len()]
+}
+
 /// A plot of a value by layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerPlot {
@@ -82,6 +101,35 @@ impl LayerPlot {
             .fold(1.0, f64::max)
     }
 
+    /// A line of the series' names below the title.
+    fn draw_legend<B: DrawingBackend>(
+        &self,
+        heading: &DrawingArea<B, Shift>,
+        scale: u32,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let length = |units: u32| (units * scale) as i32;
+        let font = (FAMILY, f64::from(12 * scale)).into_font();
+        let widths: Vec<i32> = self
+            .series
+            .iter()
+            .map(|series| font.box_size(&series.name).map_or(0, |(width, _)| width as i32))
+            .collect();
+        let all: i32 = widths.iter().map(|width| width + length(SAMPLE + 2 * BETWEEN)).sum();
+        let mut left = (heading.dim_in_pixel().0 as i32 - all) / 2 + length(BETWEEN);
+        let y = length(42);
+        for (number, (series, width)) in self.series.iter().zip(widths).enumerate() {
+            let colour = colour(number);
+            let right = left + length(SAMPLE - 6);
+            let line = colour.stroke_width(scale + scale / 2);
+            heading.draw(&PathElement::new(vec![(left, y), (right, y)], line))?;
+            heading.draw(&Circle::new(((left + right) / 2, y), 3 * scale, colour.filled()))?;
+            let style = font.color(&BLACK).pos(Pos::new(HPos::Left, VPos::Center));
+            heading.draw(&Text::new(series.name.as_str(), (left + length(SAMPLE), y), style))?;
+            left += width + length(SAMPLE + 2 * BETWEEN);
+        }
+        Ok(())
+    }
+
     /// Where the marks of a series are beside the middle of a layer, as a share of its width: bars must not hide each
     /// other.
     fn offset(&self, series: usize) -> f64 {
@@ -91,7 +139,7 @@ impl LayerPlot {
 
 impl Draw for LayerPlot {
     fn size(&self) -> (u32, u32) {
-        ((self.layers.len() as u32 * LAYER).max(12 * LAYER) + 80, 470)
+        ((self.layers.len() as u32 * LAYER).max(13 * LAYER) + 80, 500)
     }
 
     fn draw<B: DrawingBackend>(
@@ -101,21 +149,29 @@ impl Draw for LayerPlot {
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let length = |units: u32| units * scale;
         let font = |units: u32| (FAMILY, f64::from(length(units))).into_font();
+        let grey = BLACK.mix(0.7);
         area.fill(&WHITE)?;
-        let (plot, below) = area.split_vertically(self.size().1.saturating_sub(26) * scale);
-        let middle = (i32::try_from(below.dim_in_pixel().0 / 2).unwrap_or(0), 0);
-        let centred = font(12).color(&BLACK.mix(0.7)).pos(Pos::new(HPos::Center, VPos::Top));
-        below.draw(&Text::new(self.caption.as_str(), middle, centred))?;
+        let (heading, area) = area.split_vertically(length(HEADING));
+        let (plot, below) = area.split_vertically(length(self.size().1 - HEADING - CAPTION));
+        let middle = i32::try_from(heading.dim_in_pixel().0 / 2).unwrap_or(0);
+        let centred =
+            |units, colour: RGBAColor| font(units).color(&colour).pos(Pos::new(HPos::Center, VPos::Top));
+        heading.draw(&Text::new(
+            self.title.as_str(),
+            (middle, length(8) as i32),
+            centred(17, BLACK.into()),
+        ))?;
+        below.draw(&Text::new(self.caption.as_str(), (middle, 0), centred(12, grey)))?;
+        self.draw_legend(&heading, scale)?;
 
         let top = (self.top() * 10.0).ceil() / 10.0 + 0.05;
         let layers = self.layers.len() as f64;
         let mut chart = ChartBuilder::on(&plot)
             .margin(length(8))
-            .caption(&self.title, font(17))
             .x_label_area_size(length(30))
             .y_label_area_size(length(52))
             .build_cartesian_2d(-0.5..layers - 0.5, 0.0..top)?;
-        // Labels are drawn by layer below: those of a scale would stand between layers.
+        // Labels are drawn below, at the layers and the lines: the library's stand between layers and above lines.
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -124,18 +180,28 @@ impl Draw for LayerPlot {
             .bold_line_style(BLACK.mix(0.12).stroke_width(scale))
             .y_desc(&self.value)
             .y_labels(11)
-            .y_label_formatter(&|value| format!("{value:.1}"))
+            .y_label_formatter(&|_| String::new())
             .axis_desc_style(font(14))
-            .label_style(font(12))
             .draw()?;
         let anchor = Pos::new(HPos::Center, VPos::Top);
         for (index, name) in self.layers.iter().enumerate() {
             let (x, y) = chart.backend_coord(&(index as f64, 0.0));
             let at = (x, y + length(7) as i32);
-            plot.draw(&Text::new(name.as_str(), at, font(11).color(&BLACK).pos(anchor)))?;
+            area.draw(&Text::new(name.as_str(), within(&area, at), font(11).color(&BLACK).pos(anchor)))?;
+        }
+        let anchor = Pos::new(HPos::Right, VPos::Center);
+        for tenth in 0..=(top * 10.0) as u32 {
+            let value = f64::from(tenth) / 10.0;
+            let (x, y) = chart.backend_coord(&(-0.5, value));
+            let at = (x - length(8) as i32, y);
+            area.draw(&Text::new(
+                format!("{value:.1}"),
+                within(&area, at),
+                font(12).color(&BLACK).pos(anchor),
+            ))?;
         }
         for (number, series) in self.series.iter().enumerate() {
-            let colour = COLOURS[number % COLOURS.len()];
+            let colour = colour(number);
             let offset = self.offset(number);
             let line = colour.stroke_width(length(1) + scale / 2);
             let bar = colour.mix(0.45).stroke_width(length(2));
@@ -156,24 +222,9 @@ impl Draw for LayerPlot {
                 .iter()
                 .flatten()
                 .map(|(x, point)| Circle::new((*x, point.mean), length(3), colour.filled()));
-            let drawn = chart.draw_series(marks)?;
-            let half = length(9) as i32;
-            let radius = length(3);
-            drawn.label(&series.name).legend(move |(x, y)| {
-                EmptyElement::at((x, y))
-                    + PathElement::new(vec![(0, 0), (2 * half, 0)], line)
-                    + Circle::new((half, 0), radius, colour.filled())
-            });
+            chart.draw_series(marks)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.2))
-            .legend_area_size(length(26))
-            .margin(length(6))
-            .label_font(font(12))
-            .draw()
+        Ok(())
     }
 }
 

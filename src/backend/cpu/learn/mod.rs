@@ -80,6 +80,10 @@ impl Learner for CpuLearner<'_> {
     fn moments(&mut self) -> Result<&Moments, BackendError> {
         Ok(&self.moments)
     }
+
+    fn into_moments(self: Box<Self>) -> Result<Moments, BackendError> {
+        Ok(self.moments)
+    }
 }
 
 impl Cpu {

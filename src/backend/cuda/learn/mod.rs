@@ -221,6 +221,11 @@ impl Learner for CudaLearner<'_> {
         }
         Ok(&self.moments)
     }
+
+    fn into_moments(mut self: Box<Self>) -> Result<Moments, BackendError> {
+        self.moments()?;
+        Ok(self.moments)
+    }
 }
 
 /// How long a kernel of a pass that learns took.

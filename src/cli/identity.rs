@@ -1,6 +1,6 @@
-//! What tells one run of `vggx learn` from others.
+//! What tells one run that sums moments from others.
 
-use crate::cli::images::ImageOptions;
+use super::images::ImageOptions;
 use crate::images::{InputImage, Shard};
 use crate::weights::Weights;
 use serde_json::{Map, Value, json};

@@ -2,7 +2,8 @@
 
 use crate::backend::Moments;
 use crate::cli::exit::Failure;
-use crate::cli::solve::check_preprocessing;
+use crate::cli::identity::difference;
+use crate::cli::moments::check_preprocessing;
 use crate::output::path_text;
 use crate::patterns::{LayerSource, Merged, MomentFile, MomentRecord};
 use crate::weights::Weights;
@@ -37,7 +38,7 @@ pub struct Description {
 }
 
 impl Sums {
-    /// Those of files, which are checked whole; without second moments they are refused.
+    /// Those of files, which are checked whole; without second moments, and where they cannot be merged, they are refused.
     pub fn open<P: AsRef<Path>>(paths: &[P], weights: &Weights) -> Result<Self, Failure> {
         let files = paths
             .iter()
@@ -52,7 +53,8 @@ impl Sums {
                 check_preprocessing(&file, weights)?;
                 Ok(file)
             })
-            .collect::<Result<_, Failure>>()?;
+            .collect::<Result<Vec<_>, Failure>>()?;
+        Merged::new(&files)?;
         Ok(Sums::Files(files))
     }
 
@@ -71,5 +73,18 @@ impl Sums {
                 description: Description { images: *images, moments: Vec::new(), run: run.clone() },
             },
         })
+    }
+}
+
+impl Source<'_> {
+    /// Whether two sets are known to have images in common.
+    pub fn overlaps(&self, other: &Source) -> bool {
+        let (checksums, others) = (self.layers.checksums(), other.layers.checksums());
+        checksums.iter().any(|checksum| others.contains(checksum)) || self.is_of_run(&other.description.run)
+    }
+
+    /// Whether the set is what a run, as it is recorded, summed over.
+    pub fn is_of_run(&self, run: &Map<String, Value>) -> bool {
+        !run.is_empty() && difference(&self.description.run, run).is_none()
     }
 }

@@ -1,12 +1,12 @@
 //! Sums over images, made in memory.
 
 use super::Options;
-use super::samples::Sums;
+use super::source::Sums;
 use crate::backend::Moments;
 use crate::cli::device::Opened;
 use crate::cli::exit::Failure;
-use crate::cli::images::ImageOptions;
-use crate::cli::learn::identity::{FAILED, Sampling, run};
+use crate::cli::identity::{FAILED, Sampling, run};
+use crate::cli::images::{ImageOptions, leave_repeated_out};
 use crate::cli::progress::Progress;
 use crate::cli::tally::Tally;
 use crate::images::{InputImage, Shard};
@@ -36,7 +36,7 @@ impl<'a> Summing<'a> {
 
     /// Images that inputs name.
     pub fn find(given: &[OsString]) -> Result<Vec<InputImage>, Failure> {
-        ImageOptions::find(given, ImageOptions::leave_repeated_out)
+        ImageOptions::find(given, leave_repeated_out)
     }
 
     /// Sums over a share of images; `what` says what for. Refused when memory is short before any image is read.
@@ -103,7 +103,6 @@ impl<'a> Summing<'a> {
         if !tally.failed.is_empty() {
             run.insert(FAILED.to_owned(), json!(tally.failed.len()));
         }
-        let moments = learner.moments()?.clone();
-        Ok(Sums::Made(moments, MomentRecord { images: tally.images, run, progress: None }))
+        Ok(Sums::Made(learner.into_moments()?, MomentRecord { images: tally.images, run, progress: None }))
     }
 }
