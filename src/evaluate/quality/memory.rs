@@ -33,8 +33,8 @@ fn of_layer(layer: ParametricLayer, estimators: usize, fitted: bool) -> u64 {
     let reading = kept + 3 * sums + square;
     // Of a block of neurons: weights, both k, and of every estimator directions, solutions and functionals, the last
     // also multiplied.
-    let working =
-        square + evaluated + 2 * sums + (4 + 8 * estimators as u64) * (block(fan_in) * fan_in) as u64;
+    let block = (block(fan_in).min(shape[0]) * fan_in) as u64;
+    let working = square + evaluated + 2 * sums + (4 + 8 * estimators as u64) * block;
     let reading_evaluated = if fitted { square + sums + evaluated + 3 * sums } else { 0 };
     8 * reading.max(working).max(reading_evaluated)
 }
