@@ -120,9 +120,8 @@ fn maximise(gram: [[f64; BASIS]; BASIS], target: [f64; BASIS], noise: [f64; BASI
         // What is left of the others once their part along the pivot is taken out.
         for other in (0..BASIS).filter(|&other| open[other]) {
             let factor = left[other][pivot] / variance;
-            for column in 0..BASIS {
-                combination[other][column] -= factor * combination[pivot][column];
-            }
+            let taken = combination[pivot];
+            combination[other].iter_mut().zip(taken).for_each(|(value, taken)| *value -= factor * taken);
             target_left[other] -= factor * target_left[pivot];
         }
         let row = left[pivot];
