@@ -17,6 +17,8 @@ pub struct Factor {
     fan_in: usize,
     /// What was added to the diagonal, relative to its mean.
     pub ridge: f64,
+    /// The same in units of Σ. For solutions s of c it makes Σs = c − `added` · s known exactly.
+    pub added: f64,
 }
 
 impl Factor {
@@ -37,7 +39,7 @@ impl Factor {
                 square[index * (fan_in + 1)] = value + ridge * scale;
             }
             if decompose(&mut square, fan_in) {
-                return Some(Factor { lower: square, fan_in, ridge });
+                return Some(Factor { lower: square, fan_in, ridge, added: ridge * scale });
             }
         }
         None
@@ -47,7 +49,7 @@ impl Factor {
         MatRef::from_column_major_slice(&self.lower, self.fan_in, self.fan_in)
     }
 
-    /// Σ⁻¹ C for C of some columns, each \[K\], one after the other; in their place.
+    /// (Σ + ridge · I)⁻¹ C for C of some columns, each \[K\], one after the other; in their place.
     pub fn solve(&self, columns: &mut [f64]) {
         let count = columns.len() / self.fan_in.max(1);
         let requirement = solve::solve_in_place_scratch::<f64>(self.fan_in, count, Par::rayon(0));
@@ -56,7 +58,7 @@ impl Factor {
         solve::solve_in_place(self.lower(), into, Par::rayon(0), MemStack::new(&mut memory));
     }
 
-    /// cᵀΣc of columns, each \[K\], one after the other.
+    /// cᵀΣc, without the ridge, of columns, each \[K\], one after the other.
     pub fn variances(&self, columns: &[f64]) -> Vec<f64> {
         let (fan_in, count) = (self.fan_in, columns.len() / self.fan_in.max(1));
         let mut product = vec![0.0; columns.len()];
@@ -71,7 +73,9 @@ impl Factor {
             1.0,
             Par::rayon(0),
         );
-        product.par_chunks(fan_in).map(|column| column.iter().map(|value| value * value).sum()).collect()
+        let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
+        let pairs = product.par_chunks(fan_in).zip(columns.par_chunks(fan_in));
+        pairs.map(|(product, column)| square(product) - self.added * square(column)).collect()
     }
 }
 

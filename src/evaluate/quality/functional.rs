@@ -8,10 +8,15 @@
 //! so that Σ, k and c are all that its variance and covariance with y depend on, and that w adds nothing to vᵀd holds by
 //! construction. The best v solves Σ_d v = cov\[d, y\]. Σ_d differs from Σ by terms with a₊, a₋, k and Σw − k alone, hence
 //!
-//! v ∈ span {Σ⁻¹a₋, Σ⁻¹a₊, Σ⁻¹k, w}.
+//! v ∈ span {Σ⁻¹a₋, Σ⁻¹(a₊ − a₋), Σ⁻¹k, w}.
 //!
 //! Restricted to that space the problem is one in three dimensions (w drops out), and exact. Other than Woodbury's identity for Σ_d⁻¹ it
-//! needs no regularisation of the direction w, and errors of its basis change the correlation in second order only.
+//! needs no regularisation of the direction w, and errors of its basis change the correlation in second order only, as long as Σ of it
+//! is known: the ridge that Σ⁻¹ is made with is taken out of it.
+//!
+//! Where x does not vary, d still does, by a₋y₋ and a₊y₊: Σ⁻¹a₋ and Σ⁻¹(a₊ − a₋) are then all but parallel and as long as one over
+//! the ridge. So the second is made orthogonal to the first, in the sense of Σ⁻¹, while it is a vector of K elements; of the
+//! products alone nothing would be left of it.
 //!
 //! With one component, a₊ = a₋ = a, it is v = Σ⁻¹a and corr² = 1 − 1/(σ² aᵀΣ⁻¹a).
 
@@ -25,10 +30,18 @@ const CANCELLED: f64 = 1e-12;
 /// the best.
 const DEPENDENT: f64 = 1e-11;
 
-/// What the correlation of a neuron depends on. The order of the basis is Σ⁻¹a₋, Σ⁻¹a₊, Σ⁻¹k.
+/// What the correlation of a neuron depends on, for a basis of v of three vectors s.
 pub struct Products {
-    /// cᵢᵀΣ⁻¹cⱼ with c = a₋, a₊, k.
-    pub inverse: [[f64; BASIS]; BASIS],
+    /// sᵢᵀΣsⱼ.
+    pub covariance: [[f64; BASIS]; BASIS],
+    /// wᵀΣs.
+    pub with_response: [f64; BASIS],
+    /// kᵀs.
+    pub with_active: [f64; BASIS],
+    /// a₋ᵀs.
+    pub constraint: [f64; BASIS],
+    /// (a₊ − a₋)ᵀs.
+    pub tau: [f64; BASIS],
     /// wᵀk.
     pub response: f64,
     /// σ².
@@ -51,30 +64,17 @@ pub fn one_component(inverse: f64, variance: f64) -> f64 {
     (1.0 - 1.0 / (inverse * variance)).clamp(0.0, 1.0).sqrt()
 }
 
-/// vᵀa₋ and τ of the vectors of the basis.
-impl Products {
-    pub fn constraint(&self, vector: usize) -> f64 {
-        self.inverse[vector][0]
-    }
-
-    pub fn tau(&self, vector: usize) -> f64 {
-        self.inverse[vector][1] - self.inverse[vector][0]
-    }
-}
-
 /// The best v of two components.
 pub fn two_component(products: &Products) -> Best {
-    let Products { inverse, response, variance, active_variance } = products;
-    // wᵀc of the three.
-    let along = [1.0, 1.0, *response];
-    let constraint: [f64; BASIS] = std::array::from_fn(|i| products.constraint(i));
-    let tau: [f64; BASIS] = std::array::from_fn(|i| products.tau(i));
-    let with_active: [f64; BASIS] = std::array::from_fn(|i| inverse[i][2] - constraint[i] * response);
+    let Products { constraint, tau, response, variance, active_variance, .. } = products;
+    // cov[sᵢᵀx, y₊] without the part along w.
+    let with_active: [f64; BASIS] =
+        std::array::from_fn(|i| products.with_active[i] - constraint[i] * response);
     let covariance = |i: usize, j: usize| {
         [
-            inverse[i][j],
-            -constraint[j] * along[i],
-            -constraint[i] * along[j],
+            products.covariance[i][j],
+            -constraint[j] * products.with_response[i],
+            -constraint[i] * products.with_response[j],
             constraint[i] * constraint[j] * variance,
             -tau[j] * with_active[i],
             -tau[i] * with_active[j],
@@ -84,7 +84,7 @@ pub fn two_component(products: &Products) -> Best {
     let gram: [[f64; BASIS]; BASIS] =
         std::array::from_fn(|i| std::array::from_fn(|j| covariance(i, j).iter().sum()));
     let with_response: [f64; BASIS] =
-        std::array::from_fn(|i| along[i] - constraint[i] * variance - tau[i] * response);
+        std::array::from_fn(|i| products.with_response[i] - constraint[i] * variance - tau[i] * response);
     let noise: [f64; BASIS] =
         std::array::from_fn(|i| CANCELLED * covariance(i, i).iter().map(|term| term.abs()).sum::<f64>());
     let (squared, weights) = maximise(gram, with_response, noise);
@@ -120,9 +120,8 @@ fn maximise(gram: [[f64; BASIS]; BASIS], target: [f64; BASIS], noise: [f64; BASI
         // What is left of the others once their part along the pivot is taken out.
         for other in (0..BASIS).filter(|&other| open[other]) {
             let factor = left[other][pivot] / variance;
-            for column in 0..BASIS {
-                combination[other][column] -= factor * combination[pivot][column];
-            }
+            let taken = combination[pivot];
+            combination[other].iter_mut().zip(taken).for_each(|(value, taken)| *value -= factor * taken);
             target_left[other] -= factor * target_left[pivot];
         }
         let row = left[pivot];
@@ -167,10 +166,20 @@ mod tests {
         let (a, w, sigma) = ([0.8, 0.2], [1.0, 1.0], [1.0, 3.0]);
         let k = [0.6, 1.4];
         let over = |b: [f64; 2], c: [f64; 2]| b[0] * c[0] / sigma[0] + b[1] * c[1] / sigma[1];
-        let c = [a, a, k];
-        let inverse = std::array::from_fn(|i| std::array::from_fn(|j| over(c[i], c[j])));
+        // a₊ − a₋ = 0.
+        let c = [a, [0.0, 0.0], k];
+        let over_all = |b| c.map(|c| over(b, c));
         let (response, variance) = (k[0] * w[0] + k[1] * w[1], 4.0);
-        let best = two_component(&Products { inverse, response, variance, active_variance: 1.5 });
+        let best = two_component(&Products {
+            covariance: c.map(over_all),
+            with_response: [1.0, 0.0, response],
+            with_active: over_all(k),
+            constraint: over_all(a),
+            tau: [0.0; BASIS],
+            response,
+            variance,
+            active_variance: 1.5,
+        });
         let expected = one_component(over(a, a), variance);
         assert!((best.correlation - expected).abs() < 1e-12, "{} {expected}", best.correlation);
     }

@@ -228,11 +228,13 @@ impl<'a> Layer<'a> {
             }
             let range = index * fan_in..(index + 1) * fan_in;
             let inverse = dot(linear, &directions[range.clone()]);
+            // What the ridge takes from aᵀΣ⁻¹a, in first order.
+            let ridge = self.factor.added * dot(linear, linear);
             // ũ, with the sign that makes the correlation positive: w − Σ⁻¹a / (aᵀΣ⁻¹a).
             for (value, weight) in linear.iter_mut().zip(&block.weights[range]) {
                 *value = weight - *value / inverse;
             }
-            Ok(one_component(inverse, block.variances[index]))
+            Ok(one_component(inverse + ridge, block.variances[index]))
         };
         let correlations = linear.par_chunks_mut(fan_in).enumerate().map(neuron).collect();
         Functionals { tau: vec![0.0; block.neurons.len()], linear, correlations }
@@ -245,16 +247,17 @@ impl<'a> Layer<'a> {
             // Blocks have it when an estimator has two components.
             return Functionals { linear: Vec::new(), tau: Vec::new(), correlations: Vec::new() };
         };
-        let [(negative, has_negative), (positive, has_positive)] =
+        let [(negative, has_negative), (mut difference, has_positive)] =
             directions.map(|direction| self.scaled(block, direction));
+        difference.iter_mut().zip(&negative).for_each(|(positive, negative)| *positive -= negative);
         let solve = |directions: &[f64]| {
             let mut solved = directions.to_vec();
             self.factor.solve(&mut solved);
             solved
         };
-        let (negative_solved, positive_solved) = (solve(&negative), solve(&positive));
-        let vectors = [&negative, &positive, with_active];
-        let solved = [&negative_solved, &positive_solved, with_active_solved];
+        let (negative_solved, difference_solved) = (solve(&negative), solve(&difference));
+        let vectors = [&negative, &difference, with_active];
+        let solved = [&negative_solved, &difference_solved, with_active_solved];
         let mut linear = vec![0.0; negative.len()];
         let neuron = |(index, linear): (usize, &mut [f64])| {
             let held = has_negative[index] && has_positive[index];
@@ -263,24 +266,38 @@ impl<'a> Layer<'a> {
                 return (0.0, Err(reason));
             }
             let range = index * fan_in..(index + 1) * fan_in;
-            let [vectors, solved] = [vectors, solved].map(|of| of.map(|values| &values[range.clone()]));
+            let [[negative, difference, active], [negative_solved, difference_solved, active_solved]] =
+                [vectors, solved].map(|of| of.map(|values| &values[range.clone()]));
             let weight = &block.weights[range];
-            let response = dot(weight, vectors[2]);
+            let shared = dot(negative_solved, difference) / dot(negative_solved, negative);
+            let [apart, apart_solved] =
+                [(difference, negative), (difference_solved, negative_solved)].map(|(from, take)| {
+                    from.iter().zip(take).map(|(from, take)| from - shared * take).collect::<Vec<f64>>()
+                });
+            let columns = [negative, &apart, active];
+            let basis = [negative_solved, &apart_solved, active_solved];
+            let response = dot(weight, active);
             let products = Products {
-                inverse: symmetric(std::array::from_fn(|i| {
-                    std::array::from_fn(|j| dot(solved[i], vectors[j]))
+                covariance: symmetric(basis.map(|a| {
+                    std::array::from_fn(|j| dot(a, columns[j]) - self.factor.added * dot(a, basis[j]))
                 })),
+                with_response: std::array::from_fn(|i| {
+                    dot(weight, columns[i]) - self.factor.added * dot(weight, basis[i])
+                }),
+                with_active: basis.map(|vector| dot(vector, active)),
+                constraint: basis.map(|vector| dot(vector, negative)),
+                tau: basis.map(|vector| dot(vector, difference)),
                 response,
                 variance: block.variances[index],
                 active_variance: self.fitted.active_variance(block.neurons.start + index, response),
             };
             let best = two_component(&products);
-            let sum = |of: &dyn Fn(usize) -> f64| (0..BASIS).map(|i| best.weights[i] * of(i)).sum::<f64>();
-            let constraint = sum(&|i| products.constraint(i));
+            let constraint = dot(&best.weights, &products.constraint);
             for (column, value) in linear.iter_mut().enumerate() {
-                *value = sum(&|i| solved[i][column]) - constraint * weight[column];
+                *value =
+                    dot(&best.weights, &basis.map(|vector| vector[column])) - constraint * weight[column];
             }
-            (sum(&|i| products.tau(i)), Ok(best.correlation))
+            (dot(&best.weights, &products.tau), Ok(best.correlation))
         };
         let (tau, correlations) = linear.par_chunks_mut(fan_in).enumerate().map(neuron).unzip();
         Functionals { linear, tau, correlations }

@@ -31,10 +31,10 @@ fn of_layer(layer: ParametricLayer, estimators: usize, fitted: bool) -> u64 {
         ParametricLayer::Dense(_) => kept,
     };
     let reading = kept + 3 * sums + square;
-    // Of a block of neurons: weights, both k, and of every estimator directions, solutions and functionals, the last
-    // also multiplied.
-    let working =
-        square + evaluated + 2 * sums + (4 + 8 * estimators as u64) * (block(fan_in) * fan_in) as u64;
+    // Of a block of neurons: weights, both k and Σw, one k solved, of one estimator at a time both directions, their solutions
+    // and v; and the rows of Σ that a product takes at a time. Of every estimator the results of each neuron.
+    let block = (block(fan_in).min(shape[0]) * fan_in) as u64;
+    let working = square + evaluated + 2 * sums + 11 * block + 8 * estimators as u64 * outputs;
     let reading_evaluated = if fitted { square + sums + evaluated + 3 * sums } else { 0 };
     8 * reading.max(working).max(reading_evaluated)
 }

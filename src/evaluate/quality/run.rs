@@ -31,7 +31,8 @@ pub struct QualityOptions<'a> {
 ///
 /// # Errors
 /// When the moments have no second moments or are of other weights, when patterns are missing or not finite, or when
-/// memory is short: all before any work, except that a layer's second moments may turn out not to be any.
+/// memory is short: all before any work, except that a layer's moments may turn out to be of another shape, of no
+/// position, or to have second ones that are not any.
 pub fn quality(
     options: &QualityOptions,
     mut tell: impl FnMut(&LayerQuality),
