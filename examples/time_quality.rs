@@ -62,6 +62,10 @@ impl LayerSource for Sums {
         Cow::Owned(moments)
     }
 
+    fn positions(&self, layer: usize) -> f64 {
+        if layer == 1 { 2.0 * self.empty.layers[1].fan_in() as f64 } else { 1.0 }
+    }
+
     fn has_second_moments(&self) -> bool {
         true
     }
@@ -75,7 +79,9 @@ fn time(inputs: usize, outputs: usize) -> Result<(), Box<dyn Error>> {
     // The second moments of the dense layer are made when they are read.
     let sums = Sums { empty: Moments::zeros(weights.network(), false) };
     let candidates = [Candidate::Random { seed: 0 }, Candidate::Filter];
-    if let Some((layer, bytes)) = memory_needed(weights.network(), candidates.len(), true) {
+    if let Some((layer, bytes)) =
+        memory_needed(weights.network(), candidates.len(), true, |layer| sums.positions(layer))
+    {
         println!("{} MiB of memory for {layer}", bytes >> 20);
     }
     let options =

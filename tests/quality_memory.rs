@@ -132,7 +132,8 @@ fn the_memory_that_is_announced_is_what_is_taken() {
         ];
         for fitted in [None, Some(&moments as &dyn LayerSource)] {
             let (layer, needed) =
-                memory_needed(case.weights.network(), candidates.len(), fitted.is_some()).expect("layers");
+                memory_needed(case.weights.network(), candidates.len(), fitted.is_some(), |_| 10_000.0)
+                    .expect("layers");
             assert_eq!(layer, "classifier.0");
             let options = QualityOptions {
                 weights: &case.weights,

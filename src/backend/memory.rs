@@ -7,7 +7,10 @@ pub fn available() -> Option<u64> {
     let number = |file: &str| -> Option<u64> {
         std::fs::read_to_string(format!("/sys/fs/cgroup/{file}")).ok()?.trim().parse().ok()
     };
-    let container = number("memory.max").zip(number("memory.current"));
+    // What it holds of files counts, and goes when memory is wanted.
+    let files = std::fs::read_to_string("/sys/fs/cgroup/memory.stat").ok().and_then(|text| of_files(&text));
+    let used = number("memory.current").map(|used| used.saturating_sub(files.unwrap_or(0)));
+    let container = number("memory.max").zip(used);
     Some(container.map_or(machine, |(limit, used)| machine.min(limit.saturating_sub(used))))
 }
 
@@ -18,9 +21,20 @@ fn parse(text: &str) -> Option<u64> {
     kibibytes.checked_mul(1 << 10)
 }
 
+/// Bytes of files that are not in use, of a container's statistics.
+fn of_files(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("inactive_file "))?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{of_files, parse};
+
+    #[test]
+    fn reads_what_a_container_holds_of_files() {
+        assert_eq!(of_files("anon 12\ninactive_file 4096\nactive_file 7\n"), Some(4096));
+        assert_eq!(of_files("anon 12\n"), None);
+    }
 
     #[test]
     fn reads_the_available_memory() {

@@ -16,6 +16,14 @@ pub trait LayerSource: Sync {
     /// When there is no such layer.
     fn layer(&self, layer: usize) -> Cow<'_, LayerMoments>;
 
+    /// Positions that were summed of a layer, without reading it where that can be.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    fn positions(&self, layer: usize) -> f64 {
+        self.layer(layer).positions
+    }
+
     /// Whether every layer has Σxxᵀ.
     fn has_second_moments(&self) -> bool;
 
@@ -52,6 +60,10 @@ impl<S: LayerSource + ?Sized> LayerSource for &S {
 
     fn layer(&self, layer: usize) -> Cow<'_, LayerMoments> {
         (**self).layer(layer)
+    }
+
+    fn positions(&self, layer: usize) -> f64 {
+        (**self).positions(layer)
     }
 
     fn has_second_moments(&self) -> bool {

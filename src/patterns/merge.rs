@@ -107,6 +107,10 @@ impl LayerSource for Merged<'_> {
         Cow::Owned(sums)
     }
 
+    fn positions(&self, layer: usize) -> f64 {
+        self.files.iter().map(|file| file.positions(layer)).sum()
+    }
+
     fn has_second_moments(&self) -> bool {
         self.second
     }

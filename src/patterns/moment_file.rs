@@ -205,13 +205,8 @@ impl MomentFile {
 
     /// Of each layer its name, the shape of its weight, and how many positions were summed.
     pub fn layers(&self) -> impl Iterator<Item = (&str, &[usize], f64)> {
-        self.layers.iter().map(|StoredLayer { name, shape, fields }| {
-            let mut positions = [0.0];
-            if let Some((_, entry)) = fields.first() {
-                decode(self.file.bytes(entry), &mut positions);
-            }
-            (name.as_str(), shape.as_slice(), positions[0])
-        })
+        let layers = self.layers.iter().enumerate();
+        layers.map(|(number, layer)| (layer.name.as_str(), layer.shape.as_slice(), self.positions(number)))
     }
 
     /// The file.
@@ -282,6 +277,15 @@ impl LayerSource for MomentFile {
         // Adding to zero is exact.
         self.add_layer(layer, &mut moments);
         Cow::Owned(moments)
+    }
+
+    fn positions(&self, layer: usize) -> f64 {
+        let mut positions = [0.0];
+        // The first field of a layer.
+        if let Some((_, entry)) = self.layers[layer].fields.first() {
+            decode(self.file.bytes(entry), &mut positions);
+        }
+        positions[0]
     }
 
     fn has_second_moments(&self) -> bool {

@@ -262,7 +262,7 @@ fn moments_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn second_moments_that_are_no_numbers_are_refused() {
+fn second_moments_that_are_no_numbers_leave_the_other_layers() {
     let case = Case::new(network(), ElementType::F32);
     let good = set(&case, 40, 1).moments;
     for (layer, name) in [(1, "features.2"), (2, "classifier.0")] {
@@ -272,9 +272,25 @@ fn second_moments_that_are_no_numbers_are_refused() {
             Some(SecondMoments::Dense(triangle)) => triangle[5] = f64::NAN,
             None => panic!("second moments"),
         }
-        let (error, done) = refused(&case, &[Candidate::Filter], &good, Some(&bad));
-        assert!(matches!(&error, QualityError::NotPositive { layer } if layer == name), "{error:?}");
-        assert_eq!(done, layer);
+        let options = QualityOptions {
+            weights: &case.weights,
+            candidates: &[Candidate::Filter],
+            evaluated: &good,
+            fitted: Some(&bad),
+        };
+        let report = quality(&options, |_| {}).expect("the others are good");
+        for (number, measured) in report.layers.iter().enumerate() {
+            let filter = &measured.estimators[0];
+            let neurons = filter.rho.len();
+            if number == layer {
+                assert_eq!(measured.name, name);
+                assert_eq!(filter.undefined.get(&Reason::BadMoments), Some(&neurons));
+                assert!(filter.rho.iter().chain(&filter.rho_in_sample).all(Option::is_none));
+            } else {
+                assert!(!filter.undefined.contains_key(&Reason::BadMoments));
+                assert!(filter.rho.iter().any(Option::is_some), "{}", measured.name);
+            }
+        }
     }
 }
 
@@ -364,15 +380,23 @@ fn vgg16() -> Network {
 #[test]
 fn memory_is_that_of_the_first_dense_layer() {
     let (square, sums) = (8.0 * 25088.0 * 25088.0, 8.0 * 4096.0 * 25088.0);
-    let (name, needed) = memory_needed(&vgg16(), 5, false).expect("layers");
+    let (name, needed) = memory_needed(&vgg16(), 5, false, |_| 1e6).expect("layers");
     assert_eq!(name, "classifier.0");
     let least = 1.5 * square + sums;
     assert!((least..2.0 * least).contains(&(needed as f64)), "{needed} of {least}");
-    let (name, held_out) = memory_needed(&vgg16(), 5, true).expect("layers");
+    let (name, held_out) = memory_needed(&vgg16(), 5, true, |_| 1e6).expect("layers");
     assert_eq!(name, "classifier.0");
     assert!(held_out >= needed && (held_out as f64) < 2.0 * least, "{held_out} of {least}");
     // A small network needs little, whatever is measured of it at a time.
     let (_, small) =
-        memory_needed(Case::new(network(), ElementType::F32).weights.network(), 5, true).unwrap();
+        memory_needed(Case::new(network(), ElementType::F32).weights.network(), 5, true, |_| 1e6).unwrap();
     assert!(small < 1 << 20, "{small}");
+    // Layers that will not be measured need none: with 25088 images the first dense one, with 4096 all of them.
+    let of = |images: f64| {
+        let positions = |layer| if layer < 13 { images * 196.0 } else { images };
+        memory_needed(&vgg16(), 5, true, positions).map(|(name, _)| name)
+    };
+    assert_eq!(of(25089.0).as_deref(), Some("classifier.0"));
+    assert_eq!(of(25088.0).as_deref(), Some("classifier.3"));
+    assert_eq!(of(0.0), None);
 }

@@ -6,8 +6,9 @@ use super::source::{Source, Sums};
 use super::summing::Summing;
 use super::{Options, table};
 use crate::cli::exit::{Failure, Outcome, print};
-use crate::evaluate::quality::{Candidates, LayerQuality, QualityOptions, memory_needed, quality};
+use crate::evaluate::quality::{Candidates, LayerQuality, QualityOptions, check_memory, quality};
 use crate::images::{InputImage, Shard};
+use crate::network::ParametricLayer;
 use crate::output::path_text;
 use crate::patterns::{Centering, MomentFile, Patterns, SolveOptions, solve};
 use crate::weights::{TensorFile, Weights, bundled};
@@ -30,6 +31,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let weights = options.weights.open()?;
     let given = Given::look(options, &weights)?;
     files.differ_from(given.read(options, &weights))?;
+    given.check_memory(options, &weights)?;
     let mut summing = Summing::new(options, &weights);
     let sets = given.sums(&mut summing, &files.json)?;
     let failed = summing.failed;
@@ -94,6 +96,46 @@ impl Given {
         read
     }
 
+    /// Says how much memory is needed once the sums are there, and refuses where there is less: before images are read. Those
+    /// that will fail count too.
+    fn check_memory(&self, options: &Options, weights: &Weights) -> Result<(), Failure> {
+        let fitted = self.fitted.is_some() || self.split;
+        let positions: Vec<f64> = match self.fitted.as_ref().unwrap_or(&self.evaluated) {
+            Set::Sums(sums) => {
+                let source = sums.source(|_| {})?;
+                (0..source.layers.layer_count()).map(|layer| source.layers.positions(layer)).collect()
+            }
+            Set::Images(images) => {
+                let parts = if self.split { PARTS as usize } else { 1 };
+                let crops = images.len().div_ceil(parts) * options.crops.unwrap_or(1) as usize;
+                let side = options.images.crop as usize;
+                let extents = weights
+                    .network()
+                    .extents(side, side)
+                    .map_err(|error| Failure::Run(format!("{error}; see --resize and --crop")))?;
+                let of_layer = |(index, layer): (usize, ParametricLayer)| match layer {
+                    ParametricLayer::Convolution(_) => extents[index].height * extents[index].width,
+                    ParametricLayer::Dense(_) => 1,
+                };
+                weights.network().parametric().map(|layer| (crops * of_layer(layer)) as f64).collect()
+            }
+        };
+        // Those of --split are not known yet.
+        let estimators = match self.split {
+            true => 5,
+            false => candidates(options, &self.patterns, weights)?.held.len(),
+        };
+        let needed = check_memory(weights.network(), estimators, fitted, |layer| positions[layer])?;
+        if let Some((layer, bytes)) = needed {
+            let needed = bytes.div_ceil(1 << 20);
+            say(
+                options,
+                &format!("measuring will take up to {needed} MiB of memory besides sums, for {layer}"),
+            );
+        }
+        Ok(())
+    }
+
     /// Sums over what is images yet; patterns of a set that is parted are made in a folder beside a file.
     fn sums(self, summing: &mut Summing, beside: &Path) -> Result<Sets, Failure> {
         if let (true, Set::Images(images)) = (self.split, &self.evaluated) {
@@ -124,9 +166,6 @@ fn measure(options: &Options, weights: &Weights, sets: &Sets, files: &Files) -> 
     let fitted = sets.fitted.as_ref().map(|sums| sums.source(|notice| warn(options, notice))).transpose()?;
     let evaluated = sets.evaluated.source(|notice| warn(options, notice))?;
     warn_of_shared_images(options, &sets.patterns, fitted.as_ref(), &evaluated);
-    if let Some((layer, bytes)) = memory_needed(weights.network(), candidates.held.len(), fitted.is_some()) {
-        say(options, &format!("up to {} MiB of memory are needed, for {layer}", bytes.div_ceil(1 << 20)));
-    }
     let measured = QualityOptions {
         weights,
         candidates: &candidates.held,

@@ -1,108 +1,135 @@
 //! The covariance of a layer's inputs, from its second moments.
 
-use std::ops::Range;
-
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::backend::{LayerMoments, SecondMoments};
 
-/// Rows of Σ that are made at a time where only a triangle of it is kept: 50 MB of the first dense layer of VGG16.
-const PANEL: usize = 256;
+/// Rows that are made by a thread from a triangle: long enough stretches of its rows are then read at a time.
+const STRIP: usize = 32;
 
 /// Σ = E\[xxᵀ\] − E\[x\]E\[x\]ᵀ, \[K, K\], of a layer with K inputs a neuron, in the order of a neuron's weights.
 pub struct Covariance<'a> {
+    moments: &'a LayerMoments,
+    second: &'a SecondMoments,
     /// E\[x\], \[K\].
     mean: Vec<f64>,
-    positions: f64,
-    second: Second<'a>,
-}
-
-enum Second<'a> {
-    /// Σ itself. 170 MB for 512 input channels of a convolution.
-    Square(Vec<f64>),
-    /// Σxxᵀ, the lower triangle row after row.
-    Triangle(&'a [f64]),
 }
 
 impl<'a> Covariance<'a> {
     /// That of moments with some positions; none where they have no second moments.
     pub fn of(moments: &'a LayerMoments) -> Option<Self> {
-        let positions = moments.positions;
-        let mean: Vec<f64> = moments.x.iter().map(|x| x / positions).collect();
-        let second = match moments.second.as_ref()? {
-            SecondMoments::Dense(triangle) => Second::Triangle(triangle),
-            SecondMoments::Convolution(lags) => {
-                let mut square = lags.patches(moments.shape[1]);
-                square.par_chunks_mut(mean.len()).zip(&mean).for_each(|(row, row_mean)| {
-                    for (value, column_mean) in row.iter_mut().zip(&mean) {
-                        *value = *value / positions - row_mean * column_mean;
-                    }
-                });
-                Second::Square(square)
-            }
-        };
-        Some(Covariance { mean, positions, second })
+        let second = moments.second.as_ref()?;
+        let mean = moments.x.iter().map(|x| x / moments.positions).collect();
+        Some(Covariance { moments, second, mean })
     }
 
     /// K.
-    fn fan_in(&self) -> usize {
+    pub fn fan_in(&self) -> usize {
         self.mean.len()
     }
 
+    /// Mean of the diagonal of Σ: the mean variance of an input.
+    ///
+    /// # Panics
+    /// When Σ is not [made by rows](Covariance::is_made_by_rows).
+    pub fn mean_variance(&self) -> f64 {
+        let triangle = self.triangle();
+        let square = |index: usize| triangle[index * (index + 1) / 2 + index] / self.moments.positions;
+        let variance = |(index, mean): (usize, &f64)| square(index) - mean * mean;
+        self.mean.iter().enumerate().map(variance).sum::<f64>() / self.fan_in() as f64
+    }
+
+    /// Whether Σ is made row by row without more memory: that of a dense layer.
+    pub fn is_made_by_rows(&self) -> bool {
+        matches!(self.second, SecondMoments::Dense(_))
+    }
+
     /// All of Σ.
-    pub fn into_square(self) -> Vec<f64> {
+    pub fn square(&self) -> Vec<f64> {
         let fan_in = self.fan_in();
         match self.second {
-            Second::Square(square) => square,
-            Second::Triangle(_) => {
+            SecondMoments::Dense(_) => {
                 let mut square = vec![0.0; fan_in * fan_in];
-                self.rows(0..fan_in, &mut square);
+                self.rows(0, &mut square);
+                square
+            }
+            SecondMoments::Convolution(lags) => {
+                let mut square = lags.patches(self.moments.shape[1]);
+                square.par_chunks_mut(fan_in).enumerate().for_each(|(row, values)| self.centre(row, values));
                 square
             }
         }
     }
 
-    /// Rows of Σ, one after the other, from the triangle.
-    fn rows(&self, rows: Range<usize>, into: &mut [f64]) {
-        let Second::Triangle(triangle) = self.second else { return };
-        let at = |row: usize, column: usize| {
-            let (row, column) = if row >= column { (row, column) } else { (column, row) };
-            triangle[row * (row + 1) / 2 + column]
-        };
-        into.par_chunks_mut(self.fan_in()).zip(rows).for_each(|(into, row)| {
-            for (column, value) in into.iter_mut().enumerate() {
-                *value = at(row, column) / self.positions - self.mean[row] * self.mean[column];
+    /// Rows of Σ from the row `first` on, one after the other: as many as there is room for.
+    ///
+    /// # Panics
+    /// When Σ is not [made by rows](Covariance::is_made_by_rows).
+    pub fn rows(&self, first: usize, into: &mut [f64]) {
+        let (triangle, fan_in) = (self.triangle(), self.fan_in());
+        into.par_chunks_mut(STRIP * fan_in).enumerate().for_each(|(strip, into)| {
+            let first = first + strip * STRIP;
+            let count = into.len() / fan_in;
+            for (row, values) in (first..).zip(into.chunks_mut(fan_in)) {
+                values[..=row].copy_from_slice(&triangle[row * (row + 1) / 2..][..=row]);
+            }
+            // What is right of the diagonal is a stretch of a later row.
+            for column in first + 1..fan_in {
+                let stretch = &triangle[column * (column + 1) / 2 + first..][..count.min(column - first)];
+                for (row, value) in stretch.iter().enumerate() {
+                    into[row * fan_in + column] = *value;
+                }
+            }
+            for (row, values) in (first..).zip(into.chunks_mut(fan_in)) {
+                self.centre(row, values);
             }
         });
     }
 
-    /// Σ V for V of some columns, each \[K\], one after the other; so is the result.
-    pub fn multiply(&self, columns: &[f64]) -> Vec<f64> {
-        let fan_in = self.fan_in();
-        let count = columns.len() / fan_in.max(1);
-        let mut product = vec![0.0; columns.len()];
-        let columns = MatRef::from_column_major_slice(columns, fan_in, count);
-        let mut into = MatMut::from_column_major_slice_mut(&mut product, fan_in, count);
-        // Rows of Σ one after the other are columns of it: it is symmetric.
-        let mut multiply = |rows: Range<usize>, values: &[f64]| {
-            let panel = MatRef::from_column_major_slice(values, fan_in, rows.len());
-            let into = into.as_mut().subrows_mut(rows.start, rows.len());
-            matmul(into, Accum::Replace, panel.transpose(), columns, 1.0, Par::rayon(0));
-        };
-        match &self.second {
-            Second::Square(square) => multiply(0..fan_in, square),
-            Second::Triangle(_) => {
-                let mut panel = vec![0.0; PANEL.min(fan_in) * fan_in];
-                for first in (0..fan_in).step_by(PANEL) {
-                    let rows = first..fan_in.min(first + PANEL);
-                    let panel = &mut panel[..rows.len() * fan_in];
-                    self.rows(rows.clone(), panel);
-                    multiply(rows, panel);
-                }
-            }
+    fn triangle(&self) -> &'a [f64] {
+        match self.second {
+            SecondMoments::Dense(triangle) => triangle,
+            SecondMoments::Convolution(_) => panic!("the covariance of a convolution is made whole"),
         }
-        product
+    }
+
+    /// From Σxxᵀ to Σ.
+    fn centre(&self, row: usize, values: &mut [f64]) {
+        let (positions, row_mean) = (self.moments.positions, self.mean[row]);
+        for (value, column_mean) in values.iter_mut().zip(&self.mean) {
+            *value = *value / positions - row_mean * column_mean;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Dense, ParametricLayer};
+
+    #[test]
+    fn rows_from_the_triangle_are_those_of_the_definition() {
+        for fan_in in [1, 2, 31, 32, 33, 100] {
+            let dense = Dense { name: String::new(), inputs: fan_in, outputs: 1, relu: true };
+            let mut moments = LayerMoments::zeros(ParametricLayer::Dense(&dense), true);
+            moments.positions = 4.0;
+            moments.x = (0..fan_in).map(|index| index as f64 - 3.0).collect();
+            let value = |row: usize, column: usize| (row.max(column) * 1000 + row.min(column)) as f64;
+            let pairs = (0..fan_in).flat_map(|row| (0..=row).map(move |column| (row, column)));
+            moments.second =
+                Some(SecondMoments::Dense(pairs.map(|(row, column)| value(row, column)).collect()));
+            let covariance = Covariance::of(&moments).unwrap();
+            let expected = |row: usize, column: usize| {
+                value(row, column) / 4.0 - moments.x[row] * moments.x[column] / 16.0
+            };
+            let square = covariance.square();
+            for (index, value) in square.iter().enumerate() {
+                assert_eq!(*value, expected(index / fan_in, index % fan_in), "{fan_in}: {index}");
+            }
+            let first = fan_in / 3;
+            let mut some = vec![f64::NAN; (fan_in - first) * fan_in];
+            covariance.rows(first, &mut some);
+            assert_eq!(some, square[first * fan_in..]);
+        }
     }
 }

@@ -66,10 +66,10 @@ impl Direction<'_> {
         let scale = |(direction, weight): (&mut [f64], &[f64])| {
             let product = dot(weight, direction);
             let lengths = (dot(weight, weight) * dot(direction, direction)).sqrt();
-            let is_one = product.is_finite() && product.abs() > ORTHOGONAL * lengths;
-            let factor = if is_one { 1.0 / product } else { 0.0 };
+            let is_held = product.is_finite() && product.abs() > ORTHOGONAL * lengths;
+            let factor = if is_held { 1.0 / product } else { 0.0 };
             direction.iter_mut().for_each(|value| *value *= factor);
-            is_one
+            is_held
         };
         let held = values.par_chunks_mut(fan_in).zip(weights.par_chunks(fan_in)).map(scale).collect();
         (values, held)

@@ -12,7 +12,10 @@ pub enum QualityError {
         which: &'static str,
     },
     /// Sums of another network.
-    #[error("the {which} moments are of another network: {found}, where the weights have {expected}")]
+    #[error(
+        "the {which} moments are of another network: {found}, where the weights have {expected}; give the weights that they \
+         were learnt with"
+    )]
     OtherNetwork {
         /// `evaluated` or `fitted`.
         which: &'static str,
@@ -22,7 +25,7 @@ pub enum QualityError {
         expected: String,
     },
     /// Nothing was summed.
-    #[error("the {which} moments are of no image")]
+    #[error("the {which} moments are of no image; learn them from some")]
     NoPositions {
         /// `evaluated` or `fitted`.
         which: &'static str,
@@ -31,7 +34,9 @@ pub enum QualityError {
     #[error(transparent)]
     Patterns(#[from] PatternError),
     /// A layer without the patterns of an estimator that is to be measured.
-    #[error("layer {layer} has no '{component}' patterns")]
+    #[error(
+        "layer {layer} has no '{component}' patterns; leave the estimator out, or learn patterns of all layers"
+    )]
     NoPattern {
         /// The layer.
         layer: String,
@@ -50,11 +55,5 @@ pub enum QualityError {
         needed: u64,
         /// MiB available.
         available: u64,
-    },
-    /// Σ cannot be factored, whatever is added to its diagonal: it holds values that are not numbers.
-    #[error("the second moments of layer {layer} are not those of numbers; learn the moments again")]
-    NotPositive {
-        /// The layer.
-        layer: String,
     },
 }

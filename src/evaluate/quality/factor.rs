@@ -19,27 +19,27 @@ pub struct Factor {
     pub ridge: f64,
     /// The same in units of Σ. For solutions s of c it makes Σs = c − `added` · s known exactly.
     pub added: f64,
+    /// Mean of the diagonal of Σ: the mean variance of an input.
+    pub mean: f64,
 }
 
 impl Factor {
-    /// That of a symmetric matrix \[K, K\]; none where no ridge makes it positive.
-    pub fn new(mut square: Vec<f64>, fan_in: usize) -> Option<Self> {
-        let diagonal: Vec<f64> = (0..fan_in).map(|index| square[index * (fan_in + 1)]).collect();
-        let mean = diagonal.iter().sum::<f64>() / fan_in as f64;
-        if !mean.is_finite() || mean < 0.0 {
-            return None;
-        }
-        // Where nothing varies any ridge will do.
-        let scale = if mean > 0.0 { mean } else { 1.0 };
-        for (attempt, ridge) in RIDGES.into_iter().enumerate() {
-            if attempt > 0 {
-                mirror_upper(&mut square, fan_in);
+    /// That of a symmetric matrix \[K, K\], which is made anew for each attempt: what a failed one leaves of it is of no
+    /// use. None where no ridge makes it positive.
+    pub fn new(fan_in: usize, make: impl Fn() -> Vec<f64>) -> Option<Self> {
+        for ridge in RIDGES {
+            let mut square = make();
+            let mean = mean_diagonal(&square, fan_in);
+            if !mean.is_finite() || mean < 0.0 {
+                return None;
             }
-            for (index, value) in diagonal.iter().enumerate() {
-                square[index * (fan_in + 1)] = value + ridge * scale;
+            // Where nothing varies any ridge will do.
+            let scale = if mean > 0.0 { mean } else { 1.0 };
+            for index in 0..fan_in {
+                square[index * (fan_in + 1)] += ridge * scale;
             }
             if decompose(&mut square, fan_in) {
-                return Some(Factor { lower: square, fan_in, ridge, added: ridge * scale });
+                return Some(Factor { lower: square, fan_in, ridge, added: ridge * scale, mean });
             }
         }
         None
@@ -79,7 +79,12 @@ impl Factor {
     }
 }
 
-/// Whether a lower triangle could be replaced by its Cholesky factor. What lies above the diagonal stays.
+/// Of a matrix \[K, K\].
+pub fn mean_diagonal(square: &[f64], fan_in: usize) -> f64 {
+    (0..fan_in).map(|index| square[index * (fan_in + 1)]).sum::<f64>() / fan_in as f64
+}
+
+/// Whether a lower triangle could be replaced by its Cholesky factor.
 fn decompose(square: &mut [f64], fan_in: usize) -> bool {
     let requirement = factor::cholesky_in_place_scratch::<f64>(fan_in, Par::rayon(0), Spec::default());
     let mut memory = MemBuffer::new(requirement);
@@ -93,15 +98,6 @@ fn decompose(square: &mut [f64], fan_in: usize) -> bool {
     );
     // What is not a number passes for positive.
     decomposed.is_ok() && (0..fan_in).all(|index| square[index * (fan_in + 1)].is_finite())
-}
-
-/// Copies what lies above the diagonal below it.
-fn mirror_upper(square: &mut [f64], fan_in: usize) {
-    for column in 0..fan_in {
-        for row in column + 1..fan_in {
-            square[column * fan_in + row] = square[row * fan_in + column];
-        }
-    }
 }
 
 #[cfg(test)]
@@ -125,7 +121,7 @@ mod tests {
         let fan_in = 9;
         let mut square = gram(40, fan_in);
         (0..fan_in).for_each(|index| square[index * (fan_in + 1)] += 30.0);
-        let factor = Factor::new(square.clone(), fan_in).unwrap();
+        let factor = Factor::new(fan_in, || square.clone()).unwrap();
         assert_eq!(factor.ridge, 1e-12);
         let columns: Vec<f64> = (0..2 * fan_in).map(|index| (index as f64 * 1.7).sin()).collect();
         let mut solved = columns.clone();
@@ -144,18 +140,38 @@ mod tests {
     #[test]
     fn singular_and_slightly_negative_matrices_get_a_ridge() {
         // Rank 3 of 9.
-        let singular = Factor::new(gram(3, 9), 9).unwrap();
+        let singular = Factor::new(9, || gram(3, 9)).unwrap();
         assert!(singular.ridge <= 1e-10, "{}", singular.ridge);
-        assert_eq!(Factor::new(vec![0.0; 16], 4).unwrap().ridge, 1e-12);
-        let mut negative = vec![0.0; 16];
-        [1.0, 1.0, 1.0, -1e-9].into_iter().enumerate().for_each(|(index, value)| negative[index * 5] = value);
-        assert_eq!(Factor::new(negative, 4).unwrap().ridge, 1e-8);
+        assert_eq!(Factor::new(4, || vec![0.0; 16]).unwrap().ridge, 1e-12);
+    }
+
+    #[test]
+    fn a_factor_that_took_several_attempts_is_that_of_the_matrix() {
+        // Of rank 50 and rounded to float32, so that half of the other eigenvalues are below zero.
+        let fan_in = 200;
+        let square: Vec<f64> =
+            gram(50, fan_in).into_iter().map(|value| f64::from((value / 3.0) as f32)).collect();
+        let factor = Factor::new(fan_in, || square.clone()).unwrap();
+        assert!((1e-10..=1e-6).contains(&factor.ridge), "{}", factor.ridge);
+        let column: Vec<f64> = (0..fan_in).map(|index| (index as f64 * 0.3).cos()).collect();
+        // Lᵀc gives cᵀ(Σ + ridge)c; what is a direction of Σ comes out.
+        let expected: f64 = column.iter().zip(multiply(&square, &column)).map(|(a, b)| a * b).sum();
+        let [variance] = factor.variances(&column)[..] else { panic!() };
+        assert!((variance / expected - 1.0).abs() < 1e-9, "{variance} {expected}");
+        let mut solved = multiply(&square, &column);
+        let right = solved.clone();
+        factor.solve(&mut solved);
+        for ((product, solved), right) in multiply(&square, &solved).iter().zip(&solved).zip(&right) {
+            let error = product + factor.added * solved - right;
+            assert!(error.abs() < 1e-7 * factor.mean, "{error}");
+        }
     }
 
     #[test]
     fn what_is_no_covariance_is_refused() {
-        assert!(Factor::new(vec![f64::NAN; 4], 2).is_none());
-        assert!(Factor::new(vec![1.0, f64::NAN, f64::NAN, 1.0], 2).is_none());
-        assert!(Factor::new(vec![1.0, 2.0, 2.0, 1.0], 2).is_none());
+        assert!(Factor::new(2, || vec![f64::NAN; 4]).is_none());
+        assert!(Factor::new(2, || vec![1.0, f64::NAN, f64::NAN, 1.0]).is_none());
+        assert!(Factor::new(2, || vec![1.0, 2.0, 2.0, 1.0]).is_none());
+        assert!(Factor::new(2, || vec![-1.0, 0.0, 0.0, -1.0]).is_none());
     }
 }

@@ -12,26 +12,33 @@
 //! | part | does |
 //! |---|---|
 //! | [`candidate`] | the estimators that files allow |
-//! | [`covariance`] | Σ and what else second moments say of a layer |
+//! | [`covariance`], [`neuron_sums`] | Σ and what else second moments say of a layer and its neurons |
 //! | [`factor`] | solves in Σ |
 //! | [`directions`] | a of every neuron, scaled to wᵀa = 1 |
-//! | [`functional`] | the best v of one neuron |
-//! | [`layer`] | all neurons of a layer |
+//! | [`functional`], [`fit`] | the best v of one neuron, and of all |
+//! | [`multiplier`], [`evaluation`] | ρ of them on another set |
+//! | [`layer`], [`run`] | all neurons of a layer, all layers |
+//! | [`memory`] | what it takes |
 //! | [`report`] | what comes of it |
 
 mod candidate;
+mod constant;
 mod covariance;
 mod directions;
 mod error;
+mod evaluation;
 mod factor;
+mod fit;
 mod functional;
 mod layer;
 mod memory;
+mod multiplier;
+mod neuron_sums;
 mod report;
 mod run;
 
 pub use candidate::{Candidate, CandidateError, Candidates, Missing};
 pub use error::QualityError;
-pub use memory::bytes as memory_needed;
+pub use memory::{check_memory, memory_needed};
 pub use report::{EstimatorQuality, LayerQuality, QualityReport, Reason, Undefined};
 pub use run::{QualityOptions, quality};

@@ -24,7 +24,8 @@ pub struct LayerQuality {
     pub positions: u64,
     /// Positions that v was fitted on; those same ones where nothing was given to fit it on.
     pub fit_positions: u64,
-    /// `fit_positions` / `k`: v fits its sample, so ρ in sample is too low by about 1/2 of its inverse.
+    /// `fit_positions` / `k`. v fits its sample: where there is nothing to find ρ in sample is about 1 − √(k / positions), if
+    /// positions tell as much as independent ones; those of a map, which overlap, tell less.
     pub fit_positions_per_k: f64,
     /// What was added to the diagonal of Σ, relative to its mean; none where Σ was not factored.
     pub ridge: Option<f64>,
@@ -45,15 +46,25 @@ pub struct EstimatorQuality {
     pub mean: Option<f64>,
     /// Lower quartile, median and upper quartile of `rho`, linearly interpolated.
     pub quartiles: Option<[f64; 3]>,
-    /// ρ of every neuron, with v fitted on the set to fit it on where there was one; none where it is not defined. Of an
-    /// estimator whose distractor tells nothing about y it spreads around 1, and may exceed it.
+    /// ρ of every neuron, with v fitted on the set to fit it on where there was one; none where it is not defined. It is
+    /// then too high on the average, since the v that was found is not quite the best one; and spreads around 1, which it may
+    /// exceed, where the distractor tells nothing of y.
     pub rho: Vec<Option<f64>>,
-    /// ρ of every neuron on the positions that v was fitted on.
+    /// ρ of every neuron on the positions that v was fitted on: too low on the average.
     pub rho_in_sample: Vec<Option<f64>>,
     /// Mean of `rho_in_sample`.
     pub mean_in_sample: Option<f64>,
     /// How many neurons have no ρ, by reason.
     pub undefined: BTreeMap<Reason, usize>,
+}
+
+/// ρ of a neuron.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rho {
+    /// On the set that it is taken on; none where y does not vary there.
+    pub value: Option<f64>,
+    /// On the set that v is fitted on.
+    pub in_sample: f64,
 }
 
 /// Why a neuron has no ρ.
@@ -62,6 +73,8 @@ pub struct EstimatorQuality {
 pub enum Reason {
     /// Its layer has no more positions to fit v on than weights a neuron.
     FewPositions,
+    /// The second moments of its layer are not those of any images.
+    BadMoments,
     /// Its weights are zero.
     NoWeights,
     /// Its response does not vary.
@@ -88,7 +101,10 @@ pub struct Undefined<'a> {
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Reason::FewPositions => "no more positions to fit v on than inputs a neuron",
+            Reason::FewPositions => {
+                "no more positions to fit v on than inputs a neuron; use more images, or more --crops of each"
+            }
+            Reason::BadMoments => "its second moments are those of no images; learn the moments again",
             Reason::NoWeights => "no weights",
             Reason::ConstantResponse => "a response that does not vary",
             Reason::NoPattern => "no pattern",
@@ -98,20 +114,20 @@ impl fmt::Display for Reason {
 }
 
 impl EstimatorQuality {
-    /// Sums up the neurons: of each ρ and ρ in sample, or why there is none.
-    pub fn of(name: String, neurons: Vec<Result<(Option<f64>, f64), Reason>>) -> Self {
+    /// Sums up the neurons.
+    pub(super) fn of(name: String, neurons: Vec<Result<Rho, Reason>>) -> Self {
         let mut undefined = BTreeMap::new();
         for neuron in &neurons {
-            match neuron {
-                Ok((Some(_), _)) => {}
-                Ok((None, _)) => *undefined.entry(Reason::ConstantResponse).or_insert(0) += 1,
-                Err(reason) => *undefined.entry(*reason).or_insert(0) += 1,
-            }
+            let reason = match neuron {
+                Ok(Rho { value: Some(_), .. }) => continue,
+                Ok(Rho { value: None, .. }) => Reason::ConstantResponse,
+                Err(reason) => *reason,
+            };
+            *undefined.entry(reason).or_insert(0) += 1;
         }
-        let rho: Vec<Option<f64>> =
-            neurons.iter().map(|neuron| neuron.as_ref().ok().and_then(|(rho, _)| *rho)).collect();
+        let rho: Vec<Option<f64>> = neurons.iter().map(|neuron| neuron.ok()?.value).collect();
         let rho_in_sample: Vec<Option<f64>> =
-            neurons.iter().map(|neuron| neuron.as_ref().ok().map(|(_, in_sample)| *in_sample)).collect();
+            neurons.iter().map(|neuron| Some(neuron.ok()?.in_sample)).collect();
         EstimatorQuality {
             name,
             mean: mean(&rho),
@@ -178,15 +194,19 @@ fn by_name<S: Serializer>(estimators: &[EstimatorQuality], serializer: S) -> Res
 mod tests {
     use super::*;
 
+    fn rho(value: f64, in_sample: f64) -> Result<Rho, Reason> {
+        Ok(Rho { value: Some(value), in_sample })
+    }
+
     #[test]
     fn neurons_are_summed_up_without_those_that_have_none() {
         let neurons = vec![
-            Ok((Some(0.5), 0.4)),
+            rho(0.5, 0.4),
             Err(Reason::NoPattern),
-            Ok((Some(0.1), 0.1)),
-            Ok((None, 0.2)),
-            Ok((Some(0.9), 0.9)),
-            Ok((Some(0.3), 0.2)),
+            rho(0.1, 0.1),
+            Ok(Rho { value: None, in_sample: 0.2 }),
+            rho(0.9, 0.9),
+            rho(0.3, 0.2),
         ];
         let quality = EstimatorQuality::of("linear".to_owned(), neurons);
         assert_eq!(quality.mean, Some(0.45));
@@ -216,10 +236,7 @@ mod tests {
             fit_positions: 100,
             fit_positions_per_k: 100.0 / 27.0,
             ridge: Some(1e-12),
-            estimators: vec![
-                quality("linear", Err(Reason::NoPattern)),
-                quality("filter", Ok((Some(0.5), 0.5))),
-            ],
+            estimators: vec![quality("linear", Err(Reason::NoPattern)), quality("filter", rho(0.5, 0.5))],
             seconds: 0.0,
         };
         let undefined = |estimator, reason| Undefined { layer: "features.0", estimator, reason, neurons: 1 };

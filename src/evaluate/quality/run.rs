@@ -6,11 +6,14 @@ use std::time::Instant;
 use super::candidate::Candidate;
 use super::covariance::Covariance;
 use super::error::QualityError;
+use super::evaluation::Evaluation;
 use super::factor::Factor;
-use super::layer::{Layer, Neuron, NeuronSums};
-use super::memory;
-use super::report::{EstimatorQuality, LayerQuality, QualityReport, Reason};
-use crate::backend::{LayerMoments, available_memory};
+use super::fit::Fit;
+use super::layer;
+use super::memory::check_memory;
+use super::neuron_sums::NeuronSums;
+use super::report::{EstimatorQuality, LayerQuality, QualityReport, Reason, Rho};
+use crate::backend::LayerMoments;
 use crate::patterns::{Component, LayerSource};
 use crate::weights::Weights;
 
@@ -30,9 +33,8 @@ pub struct QualityOptions<'a> {
 /// is in memory at a time ([`memory_needed`](super::memory_needed)).
 ///
 /// # Errors
-/// When the moments have no second moments or are of other weights, when patterns are missing or not finite, or when
-/// memory is short: all before any work, except that a layer's moments may turn out to be of another shape, of no
-/// position, or to have second ones that are not any.
+/// When the moments have no second moments, are of no position or of other weights, when patterns are missing or not finite,
+/// or when memory is short: all before any work, except that a layer of moments in memory may turn out to be of another shape.
 pub fn quality(
     options: &QualityOptions,
     mut tell: impl FnMut(&LayerQuality),
@@ -64,6 +66,9 @@ fn check(options: &QualityOptions) -> Result<(), QualityError> {
         if !source.has_second_moments() {
             return Err(QualityError::NoSecondMoments { which });
         }
+        if (0..layers).any(|layer| source.positions(layer).is_nan() || source.positions(layer) <= 0.0) {
+            return Err(QualityError::NoPositions { which });
+        }
     }
     for candidate in candidates {
         match candidate {
@@ -75,12 +80,8 @@ fn check(options: &QualityOptions) -> Result<(), QualityError> {
             Candidate::Identity | Candidate::Random { .. } | Candidate::Filter => {}
         }
     }
-    if let Some((layer, needed)) = memory::bytes(weights.network(), candidates.len(), fitted.is_some())
-        && let Some(available) = available_memory()
-        && needed > available
-    {
-        return Err(QualityError::Memory { layer, needed: needed >> 20, available: available >> 20 });
-    }
+    let to_fit = fitted.unwrap_or(evaluated);
+    check_memory(weights.network(), candidates.len(), fitted.is_some(), |layer| to_fit.positions(layer))?;
     Ok(())
 }
 
@@ -90,71 +91,66 @@ fn measure(options: &QualityOptions, number: usize) -> Result<LayerQuality, Qual
     let weight = weights.weight(number);
     let name = || weights.network().parametric().nth(number).map_or("", |(_, layer)| layer.name()).to_owned();
     let (outputs, fan_in) = (weight.shape()[0], weight.shape()[1..].iter().product::<usize>());
-
-    let mut to_fit = fitted.unwrap_or(evaluated).layer(number);
-    keep_what_is_read(&mut to_fit);
-    let which = if fitted.is_some() { "fitted" } else { "evaluated" };
-    let check = |which, shape: &[usize], positions: f64| {
-        if shape != weight.shape() {
-            let of = |shape: &[usize]| format!("{} {shape:?}", name());
-            return Err(QualityError::OtherNetwork { which, found: of(shape), expected: of(weight.shape()) });
-        }
-        if positions > 0.0 { Ok(()) } else { Err(QualityError::NoPositions { which }) }
-    };
-    check(which, &to_fit.shape, to_fit.positions)?;
-    let fit_positions = to_fit.positions;
+    let (which, to_fit) = fitted.map_or(("evaluated", evaluated), |fitted| ("fitted", fitted));
+    let fit_positions = to_fit.positions(number);
     let mut quality = LayerQuality {
         name: name(),
         k: fan_in,
-        positions: fit_positions as u64,
+        positions: evaluated.positions(number) as u64,
         fit_positions: fit_positions as u64,
         fit_positions_per_k: fit_positions / fan_in as f64,
         ridge: None,
         estimators: Vec::new(),
         seconds: 0.0,
     };
-    let all = |quality: &mut LayerQuality, neurons: Vec<Vec<Neuron>>| {
+    let finish = |mut quality: LayerQuality, neurons: Vec<Vec<Result<Rho, Reason>>>| {
         let named = candidates.iter().zip(neurons);
         quality.estimators =
             named.map(|(candidate, neurons)| EstimatorQuality::of(candidate.to_string(), neurons)).collect();
         quality.seconds = clock.elapsed().as_secs_f64();
+        Ok(quality)
     };
+    let without = |reason| vec![vec![Err(reason); outputs]; candidates.len()];
     if fit_positions <= fan_in as f64 {
-        if fitted.is_some() {
-            quality.positions = evaluated.layer(number).positions as u64;
-        }
-        all(&mut quality, vec![vec![Err(Reason::FewPositions); outputs]; candidates.len()]);
-        return Ok(quality);
+        return finish(quality, without(Reason::FewPositions));
     }
-    let none = || QualityError::NoSecondMoments { which };
-    let square = Covariance::of(&to_fit).ok_or_else(none)?.into_square();
+    let check = |which, shape: &[usize]| {
+        let of = |shape: &[usize]| format!("{} {shape:?}", name());
+        match shape == weight.shape() {
+            true => Ok(()),
+            false => {
+                Err(QualityError::OtherNetwork { which, found: of(shape), expected: of(weight.shape()) })
+            }
+        }
+    };
+    let mut to_fit = to_fit.layer(number);
+    check(which, &to_fit.shape)?;
+    keep_what_is_read(&mut to_fit);
+    let none = |which| move || QualityError::NoSecondMoments { which };
+    let covariance = Covariance::of(&to_fit).ok_or_else(none(which))?;
+    let factor = Factor::new(fan_in, || covariance.square());
+    drop(covariance);
     if let Cow::Owned(moments) = &mut to_fit {
         moments.second = None;
     }
-    let mean_variance = (0..fan_in).map(|index| square[index * (fan_in + 1)]).sum::<f64>() / fan_in as f64;
-    let factor = Factor::new(square, fan_in).ok_or_else(|| QualityError::NotPositive { layer: name() })?;
+    let Some(factor) = factor else { return finish(quality, without(Reason::BadMoments)) };
     quality.ridge = Some(factor.ridge);
+    let fit = Fit { layer: number, weight, factor, sums: NeuronSums::new(&to_fit) };
 
     let mut to_evaluate = fitted.map(|_| evaluated.layer(number));
     if let Some(moments) = &mut to_evaluate {
+        check("evaluated", &moments.shape)?;
         keep_what_is_read(moments);
     }
-    if let Some(moments) = &to_evaluate {
-        check("evaluated", &moments.shape, moments.positions)?;
-        quality.positions = moments.positions as u64;
-    }
-    let evaluated = match &to_evaluate {
+    let evaluation = match &to_evaluate {
         None => None,
         Some(moments) => {
-            let none = || QualityError::NoSecondMoments { which: "evaluated" };
-            let covariance = Covariance::of(moments).ok_or_else(none)?;
-            Some((covariance, NeuronSums::new(moments)))
+            let covariance = Covariance::of(moments).ok_or_else(none("evaluated"))?;
+            Some(Evaluation::new(covariance, NeuronSums::new(moments)))
         }
     };
-    let layer = Layer { number, weight, factor, fitted: NeuronSums::new(&to_fit), evaluated };
-    let neurons = layer.measure(&quality.name, candidates, mean_variance)?;
-    all(&mut quality, neurons);
-    Ok(quality)
+    let neurons = layer::measure(&fit, evaluation.as_ref(), &quality.name, candidates)?;
+    finish(quality, neurons)
 }
 
 /// Lets go of sums that nobody reads here, where the moments are not others' too: of the first dense layer of VGG16 they take
