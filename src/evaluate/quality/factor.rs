@@ -15,6 +15,8 @@ pub struct Factor {
     /// Column after column; only the lower triangle is L's.
     lower: Vec<f64>,
     fan_in: usize,
+    /// Mean of Σ's diagonal.
+    pub mean: f64,
     /// What was added to the diagonal, relative to its mean.
     pub ridge: f64,
     /// The same in units of Σ. For solutions s of c it makes Σs = c − `added` · s known exactly.
@@ -22,24 +24,20 @@ pub struct Factor {
 }
 
 impl Factor {
-    /// That of a symmetric matrix \[K, K\]; none where no ridge makes it positive.
-    pub fn new(mut square: Vec<f64>, fan_in: usize) -> Option<Self> {
-        let diagonal: Vec<f64> = (0..fan_in).map(|index| square[index * (fan_in + 1)]).collect();
-        let mean = diagonal.iter().sum::<f64>() / fan_in as f64;
-        if !mean.is_finite() || mean < 0.0 {
-            return None;
-        }
-        // Where nothing varies any ridge will do.
-        let scale = if mean > 0.0 { mean } else { 1.0 };
-        for (attempt, ridge) in RIDGES.into_iter().enumerate() {
-            if attempt > 0 {
-                mirror_upper(&mut square, fan_in);
+    /// That of a symmetric matrix \[K, K\]; none where no ridge makes it positive. `square` makes the matrix anew for every ridge
+    /// that is tried: where one is not positive, the decomposition has spoilt both its triangles before it finds out.
+    pub fn new(fan_in: usize, mut square: impl FnMut() -> Option<Vec<f64>>) -> Option<Self> {
+        for ridge in RIDGES {
+            let mut square = square()?;
+            let mean = (0..fan_in).map(|index| square[index * (fan_in + 1)]).sum::<f64>() / fan_in as f64;
+            if !mean.is_finite() || mean < 0.0 {
+                return None;
             }
-            for (index, value) in diagonal.iter().enumerate() {
-                square[index * (fan_in + 1)] = value + ridge * scale;
-            }
+            // Where nothing varies any ridge will do.
+            let added = ridge * if mean > 0.0 { mean } else { 1.0 };
+            (0..fan_in).for_each(|index| square[index * (fan_in + 1)] += added);
             if decompose(&mut square, fan_in) {
-                return Some(Factor { lower: square, fan_in, ridge, added: ridge * scale });
+                return Some(Factor { lower: square, fan_in, mean, ridge, added });
             }
         }
         None
@@ -79,7 +77,7 @@ impl Factor {
     }
 }
 
-/// Whether a lower triangle could be replaced by its Cholesky factor. What lies above the diagonal stays.
+/// Whether a lower triangle could be replaced by its Cholesky factor. Of what lies above the diagonal nothing is kept.
 fn decompose(square: &mut [f64], fan_in: usize) -> bool {
     let requirement = factor::cholesky_in_place_scratch::<f64>(fan_in, Par::rayon(0), Spec::default());
     let mut memory = MemBuffer::new(requirement);
@@ -93,15 +91,6 @@ fn decompose(square: &mut [f64], fan_in: usize) -> bool {
     );
     // What is not a number passes for positive.
     decomposed.is_ok() && (0..fan_in).all(|index| square[index * (fan_in + 1)].is_finite())
-}
-
-/// Copies what lies above the diagonal below it.
-fn mirror_upper(square: &mut [f64], fan_in: usize) {
-    for column in 0..fan_in {
-        for row in column + 1..fan_in {
-            square[column * fan_in + row] = square[row * fan_in + column];
-        }
-    }
 }
 
 #[cfg(test)]
@@ -125,7 +114,7 @@ mod tests {
         let fan_in = 9;
         let mut square = gram(40, fan_in);
         (0..fan_in).for_each(|index| square[index * (fan_in + 1)] += 30.0);
-        let factor = Factor::new(square.clone(), fan_in).unwrap();
+        let factor = Factor::new(fan_in, || Some(square.clone())).unwrap();
         assert_eq!(factor.ridge, 1e-12);
         let columns: Vec<f64> = (0..2 * fan_in).map(|index| (index as f64 * 1.7).sin()).collect();
         let mut solved = columns.clone();
@@ -144,18 +133,34 @@ mod tests {
     #[test]
     fn singular_and_slightly_negative_matrices_get_a_ridge() {
         // Rank 3 of 9.
-        let singular = Factor::new(gram(3, 9), 9).unwrap();
+        let singular = Factor::new(9, || Some(gram(3, 9))).unwrap();
         assert!(singular.ridge <= 1e-10, "{}", singular.ridge);
-        assert_eq!(Factor::new(vec![0.0; 16], 4).unwrap().ridge, 1e-12);
+        assert_eq!(Factor::new(4, || Some(vec![0.0; 16])).unwrap().ridge, 1e-12);
         let mut negative = vec![0.0; 16];
         [1.0, 1.0, 1.0, -1e-9].into_iter().enumerate().for_each(|(index, value)| negative[index * 5] = value);
-        assert_eq!(Factor::new(negative, 4).unwrap().ridge, 1e-8);
+        assert_eq!(Factor::new(4, || Some(negative.clone())).unwrap().ridge, 1e-8);
+    }
+
+    /// Its eigenvalues are 2 and −1e-9, and no element tells.
+    #[test]
+    fn a_larger_ridge_is_that_of_the_same_matrix() {
+        let close = 1.0 + 1e-9;
+        let factor = Factor::new(2, || Some(vec![1.0, close, close, 1.0])).unwrap();
+        assert_eq!(factor.ridge, 1e-8);
+        let mut solved = [1.0, 1.0];
+        factor.solve(&mut solved);
+        for value in solved {
+            assert!((value - 1.0 / (1.0 + close + 1e-8)).abs() < 1e-6, "{value}");
+        }
+        assert!((factor.variances(&[1.0, 1.0])[0] - 2.0 - 2.0 * close).abs() < 1e-14);
     }
 
     #[test]
     fn what_is_no_covariance_is_refused() {
-        assert!(Factor::new(vec![f64::NAN; 4], 2).is_none());
-        assert!(Factor::new(vec![1.0, f64::NAN, f64::NAN, 1.0], 2).is_none());
-        assert!(Factor::new(vec![1.0, 2.0, 2.0, 1.0], 2).is_none());
+        let refused = |square: [f64; 4]| Factor::new(2, || Some(square.to_vec())).is_none();
+        assert!(refused([f64::NAN; 4]));
+        assert!(refused([1.0, f64::NAN, f64::NAN, 1.0]));
+        assert!(refused([1.0, 2.0, 2.0, 1.0]));
+        assert!(Factor::new(2, || None).is_none());
     }
 }

@@ -6,18 +6,18 @@
 //! ρ(S) = 1 − max_v corr\[vᵀd, y\].
 //!
 //! The paper fits v by gradient descent. Here v solves a linear system in the covariance Σ of x that one Cholesky
-//! factor serves for all neurons and estimators of a layer ([`functional`] has the derivation). Because v fits its sample,
+//! factor serves for all neurons and estimators of a layer (`functional` has the derivation). Because v fits its sample,
 //! three sets of images are needed: patterns from one, v from a second, and ρ is taken on a third.
 //!
 //! | part | does |
 //! |---|---|
-//! | [`candidate`] | the estimators that files allow |
-//! | [`covariance`] | Σ and what else second moments say of a layer |
-//! | [`factor`] | solves in Σ |
-//! | [`directions`] | a of every neuron, scaled to wᵀa = 1 |
-//! | [`functional`] | the best v of one neuron |
-//! | [`layer`] | all neurons of a layer |
-//! | [`report`] | what comes of it |
+//! | `candidate` | the estimators that files allow |
+//! | `covariance` | Σ and what else second moments say of a layer |
+//! | `factor` | solves in Σ |
+//! | `directions` | a of every neuron, scaled to wᵀa = 1 |
+//! | `functional` | the best v of one neuron |
+//! | `layer` | all neurons of a layer |
+//! | `report` | what comes of it |
 
 mod candidate;
 mod covariance;

@@ -127,12 +127,14 @@ fn measure(options: &QualityOptions, number: usize) -> Result<LayerQuality, Qual
         return Ok(quality);
     }
     let none = || QualityError::NoSecondMoments { which };
-    let square = Covariance::of(&to_fit).ok_or_else(none)?.into_square();
+    if to_fit.second.is_none() {
+        return Err(none());
+    }
+    let factor = Factor::new(fan_in, || Covariance::of(&to_fit).map(Covariance::into_square))
+        .ok_or_else(|| QualityError::NotPositive { layer: name() })?;
     if let Cow::Owned(moments) = &mut to_fit {
         moments.second = None;
     }
-    let mean_variance = (0..fan_in).map(|index| square[index * (fan_in + 1)]).sum::<f64>() / fan_in as f64;
-    let factor = Factor::new(square, fan_in).ok_or_else(|| QualityError::NotPositive { layer: name() })?;
     quality.ridge = Some(factor.ridge);
 
     let mut to_evaluate = fitted.map(|_| evaluated.layer(number));
@@ -151,6 +153,7 @@ fn measure(options: &QualityOptions, number: usize) -> Result<LayerQuality, Qual
             Some((covariance, NeuronSums::new(moments)))
         }
     };
+    let mean_variance = factor.mean;
     let layer = Layer { number, weight, factor, fitted: NeuronSums::new(&to_fit), evaluated };
     let neurons = layer.measure(&quality.name, candidates, mean_variance)?;
     all(&mut quality, neurons);
