@@ -66,12 +66,13 @@ impl<'a> Evaluation<'a> {
                 let noise = CANCELLED * variance.iter().map(|term| term.abs()).sum::<f64>();
                 let variance = variance.iter().sum::<f64>();
                 // A functional that does not vary here tells nothing.
-                let correlation = if variance > noise {
-                    (covariance / (variance * response_variance).sqrt()).clamp(-1.0, 1.0)
-                } else {
-                    0.0
+                let correlation = match variance > noise {
+                    true => covariance / (variance * response_variance).sqrt(),
+                    false => 0.0 * variance,
                 };
-                Ok(Rho { value: Some(1.0 - correlation), in_sample })
+                // Sums that are no numbers give none.
+                let value = correlation.is_finite().then(|| 1.0 - correlation.clamp(-1.0, 1.0));
+                Ok(Rho { value, in_sample })
             };
             correlations.par_iter().enumerate().map(neuron).collect()
         };

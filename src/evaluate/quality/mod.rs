@@ -6,20 +6,20 @@
 //! ρ(S) = 1 − max_v corr\[vᵀd, y\].
 //!
 //! The paper fits v by gradient descent. Here v solves a linear system in the covariance Σ of x that one Cholesky
-//! factor serves for all neurons and estimators of a layer ([`functional`] has the derivation). Because v fits its sample,
+//! factor serves for all neurons and estimators of a layer (`functional` has the derivation). Because v fits its sample,
 //! three sets of images are needed: patterns from one, v from a second, and ρ is taken on a third.
 //!
 //! | part | does |
 //! |---|---|
-//! | [`candidate`] | the estimators that files allow |
-//! | [`covariance`], [`neuron_sums`] | Σ and what else second moments say of a layer and its neurons |
-//! | [`factor`] | solves in Σ |
-//! | [`directions`] | a of every neuron, scaled to wᵀa = 1 |
-//! | [`functional`], [`fit`] | the best v of one neuron, and of all |
-//! | [`multiplier`], [`evaluation`] | ρ of them on another set |
-//! | [`layer`], [`run`] | all neurons of a layer, all layers |
-//! | [`memory`] | what it takes |
-//! | [`report`] | what comes of it |
+//! | `candidate` | the estimators that files allow |
+//! | `covariance`, `neuron_sums` | Σ and what else second moments say of a layer and its neurons |
+//! | `factor` | solves in Σ |
+//! | `directions` | a of every neuron, scaled to wᵀa = 1 |
+//! | `functional`, `fit` | the best v of one neuron, and of all |
+//! | `multiplier`, `evaluation` | ρ of them on another set |
+//! | `layer`, `run` | all neurons of a layer, all layers |
+//! | `memory` | what it takes |
+//! | `report` | what comes of it |
 
 mod candidate;
 mod constant;
