@@ -109,7 +109,7 @@ fn columns(files: &[OsString]) -> Result<Vec<Columns>, Box<dyn Error>> {
     let weights = Arc::new(Weights::open(&weights, &PreprocessingOverrides::default())?);
     weights.check_finite()?;
     let open = |path: &Path| Ok::<_, Box<dyn Error>>(Arc::new(Patterns::open(path, &weights)?));
-    let columns = |patterns: &Arc<Patterns>, methods: &[Method], captions: Vec<String>| {
+    let group = |patterns: &Arc<Patterns>, methods: &[Method], captions: Vec<String>| {
         let cpu = on_cpu(&weights, 0)?;
         let explainer = Explainer::new(Box::new(cpu), &weights, Some(patterns), methods, None, 0)?;
         Ok::<_, Box<dyn Error>>(Columns { explainer, captions })
@@ -117,18 +117,18 @@ fn columns(files: &[OsString]) -> Result<Vec<Columns>, Box<dyn Error>> {
     if files.is_empty() {
         let path = bundled::patterns().ok_or("the bundled patterns are missing: set VGGX_DATA")?;
         let captions = METHODS.map(|method| method.to_string()).to_vec();
-        return Ok(vec![columns(&open(&path)?, &METHODS, captions)?]);
+        return Ok(vec![group(&open(&path)?, &METHODS, captions)?]);
     }
     let mut groups = Vec::new();
     for file in files {
         let patterns = open(Path::new(file))?;
         let name = patterns.centering().unwrap_or("unknown").to_owned();
         let methods = [Method::PatternNet, Method::PatternAttribution];
-        groups.push(columns(&patterns, &methods, vec![format!("{name}: signal"), "attribution".to_owned()])?);
+        groups.push(group(&patterns, &methods, vec![format!("{name}: signal"), "attribution".to_owned()])?);
     }
     let linear = [Method::Signal(Estimator::Linear), Method::Attribution(Estimator::Linear)];
     let captions = vec!["linear: signal".to_owned(), "attribution".to_owned()];
-    groups.push(columns(&open(Path::new(&files[0]))?, &linear, captions)?);
+    groups.push(group(&open(Path::new(&files[0]))?, &linear, captions)?);
     Ok(groups)
 }
 
