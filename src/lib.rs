@@ -50,6 +50,7 @@
 
 pub mod backend;
 pub mod bench;
+pub mod capi;
 pub mod cli;
 pub mod explain;
 pub mod images;

@@ -1,0 +1,111 @@
+//! A network on a device.
+
+use super::log::vggx_log_callback;
+use super::status::{VGGX_ERROR_UNSUPPORTED, vggx_status};
+use std::ffi::{c_char, c_void};
+
+/// A network on a device, with the methods to explain it. Any number of threads may use one at the same time, and there may
+/// be several engines. It holds the mapped weight and pattern files, the laid-out operators, and one thread for each core on
+/// the CPU.
+pub struct vggx_engine {
+    _private: (),
+}
+
+/// How an engine is opened. Begin with `VGGX_INIT(vggx_engine_options)`: whatever is zero or null has its default.
+///
+/// Nothing that the pointers lead to is kept, apart from `log_user` and `cuda_context`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct vggx_engine_options {
+    /// `sizeof(vggx_engine_options)`.
+    pub size: usize,
+    /// Path of the network's weights: safetensors with torchvision's or timm's names. Null: the bundled VGG16 features.
+    pub weights: *const c_char,
+    /// Path of the patterns of these weights. Null: the bundled ones with the bundled weights, else none. The bundled ones
+    /// are opened when a method first needs them.
+    pub patterns: *const c_char,
+    /// Path of the names of the outputs: text, a name a line. Null: the outputs have no names.
+    pub labels: *const c_char,
+    /// A folder in which the bundled files are looked for first. Null: as the command line finds them, in the folder that
+    /// the environment variable `VGGX_DATA` names, `weights` in the working folder, `share/vggx` beside the folder of the
+    /// executable, and `share/vggx` in the folder that the library was installed into.
+    pub data: *const c_char,
+    /// `"auto"` (the first CUDA device that can, else the CPU), `"cpu"`, `"cuda"` or `"cuda:N"`. Null: auto.
+    pub device: *const c_char,
+    /// How numbers are stored on the device: `"auto"` (f32 on the CPU, f16 on CUDA), `"f32"`, `"f16"`, `"bf16"`. Null: auto.
+    pub precision: *const c_char,
+    /// Threads of the CPU, at most 65535. 0: one a core.
+    pub threads: u32,
+    /// Images a batch will usually have, at most 65535; a CUDA device divides its memory accordingly. 0: chosen from its
+    /// memory.
+    pub batch: u32,
+    /// Chooses the directions of the random estimator.
+    pub seed: u64,
+    /// Order of the network's input channels, `"rgb"` or `"bgr"`, over the weight file's. Null: the weight file's.
+    pub channel_order: *const c_char,
+    /// Three means, in the network's channel order, over the weight file's: the network's input is
+    /// (u8 · `pixel_scale` / 255 − `mean`) / `std`. Null: the weight file's.
+    pub mean: *const f32,
+    /// Three standard deviations, in the network's channel order, over the weight file's. Null: the weight file's.
+    pub std: *const f32,
+    /// Value of a white pixel before the mean is subtracted, usually 1 or 255. 0: the weight file's.
+    pub pixel_scale: f32,
+    /// Zero.
+    pub reserved: u32,
+    /// Is told what is worth knowing. Null: nobody is; vggx never writes to standard output or standard error.
+    pub log: vggx_log_callback,
+    /// Handed to `log` as it is.
+    pub log_user: *mut c_void,
+    /// The CUDA context (`CUcontext`) to work in; it must outlive the engine. Null: the device's primary context. The
+    /// caller's current context is the same after every call as before it.
+    pub cuda_context: *mut c_void,
+}
+
+/// Opens a network on a device: maps the weights, checks them whole and lays them out. `options` may be null: all defaults.
+/// On success `*engine` is to be closed with `vggx_engine_close`; on failure it is null.
+///
+/// # Errors
+/// `VGGX_ERROR_ARGUMENT`; `VGGX_ERROR_FILE` (also when the bundled files are in none of the folders) and
+/// `VGGX_ERROR_FORMAT` for weights, patterns and labels; `VGGX_ERROR_UNSUPPORTED` for a precision that the device does not
+/// have; `VGGX_ERROR_DEVICE` when the CUDA device that was asked for cannot be used; `VGGX_ERROR_MEMORY`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vggx_engine_open(
+    options: *const vggx_engine_options,
+    engine: *mut *mut vggx_engine,
+) -> vggx_status {
+    let _ = (options, engine);
+    VGGX_ERROR_UNSUPPORTED
+}
+
+/// Closes an engine and gives its memory and threads back, after all its jobs have ended: it waits for those that are
+/// running and for those that have not begun (`vggx_job_cancel` takes these out). Jobs and learners that are left remain
+/// valid handles that must be freed, and learners go on working. Null is fine.
+///
+/// No other thread may be in a call with this engine, nor make one after. In a callback of one of the engine's jobs this is
+/// an error, since it would wait for itself.
+///
+/// # Errors
+/// `VGGX_ERROR_ARGUMENT` for a handle that is no engine, and in a job's callback. The engine is then still open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vggx_engine_close(engine: *mut vggx_engine) -> vggx_status {
+    let _ = engine;
+    VGGX_ERROR_UNSUPPORTED
+}
+
+/// Prepares `method_count` methods by their names (`vggx_method_name`), so that the first call that uses them is not
+/// slower than later ones: operators are read, laid out and brought onto the device. Methods that are prepared already cost
+/// nothing. Explanations in other threads go on meanwhile.
+///
+/// # Errors
+/// `VGGX_ERROR_ARGUMENT` for a name that is no method's; `VGGX_ERROR_UNSUPPORTED` when it needs patterns that the engine
+/// does not have; `VGGX_ERROR_FILE` and `VGGX_ERROR_FORMAT` for the bundled patterns; `VGGX_ERROR_MEMORY`,
+/// `VGGX_ERROR_DEVICE`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vggx_engine_prepare(
+    engine: *mut vggx_engine,
+    methods: *const *const c_char,
+    method_count: usize,
+) -> vggx_status {
+    let _ = (engine, methods, method_count);
+    VGGX_ERROR_UNSUPPORTED
+}
