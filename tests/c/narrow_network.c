@@ -108,6 +108,37 @@ static int write_labels(const char *folder) {
     return fclose(file) != 0 || failed ? -1 : 0;
 }
 
+static int write_picture(const char *folder) {
+    enum { WIDTH = 12, HEIGHT = 10, HEADERS = 14 + 40, BYTES = HEADERS + 3 * WIDTH * HEIGHT };
+    char path[4096];
+    snprintf(path, sizeof path, "%s/picture.bmp", folder);
+    FILE *file = fopen(path, "wb");
+    if (file == NULL) {
+        return -1;
+    }
+    /* Windows bitmap, 24 bits a pixel, rows of a multiple of four bytes. */
+    fputs("BM", file);
+    little_endian(BYTES, 4, file);
+    little_endian(0, 4, file);
+    little_endian(HEADERS, 4, file);
+    little_endian(40, 4, file);
+    little_endian(WIDTH, 4, file);
+    little_endian(HEIGHT, 4, file);
+    little_endian(1, 2, file);
+    little_endian(24, 2, file);
+    little_endian(0, 4, file);
+    little_endian(BYTES - HEADERS, 4, file);
+    for (int field = 0; field < 4; field++) {
+        little_endian(0, 4, file);
+    }
+    uint64_t state = 2;
+    for (int byte = 0; byte < BYTES - HEADERS; byte++) {
+        little_endian(narrow_random(&state) >> 24, 1, file);
+    }
+    int failed = ferror(file);
+    return fclose(file) != 0 || failed ? -1 : 0;
+}
+
 int narrow_network_write(const char *folder) {
-    return write_weights(folder) != 0 || write_labels(folder) != 0 ? -1 : 0;
+    return write_weights(folder) != 0 || write_labels(folder) != 0 || write_picture(folder) != 0 ? -1 : 0;
 }

@@ -12,8 +12,8 @@ enum {
     NARROW_CLASSES = 8
 };
 
-/* Writes FOLDER/narrow.safetensors (torchvision's names, float32, no metadata) and FOLDER/labels.txt (class 0, class 1, ...).
- * Returns 0, or -1 where a file cannot be written. */
+/* Writes FOLDER/narrow.safetensors (torchvision's names, float32, no metadata), FOLDER/labels.txt (class 0, class 1, ...) and
+ * FOLDER/picture.bmp (12 × 10 pixels). Returns 0, or -1 where a file cannot be written. */
 int narrow_network_write(const char *folder);
 
 /* Random numbers that are the same everywhere: advances the state and returns 32 bits. */
