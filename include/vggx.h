@@ -144,8 +144,7 @@ typedef struct vggx_engine_options {
     size_t size;
     /// Path of the network's weights: safetensors with torchvision's or timm's names. Null: the bundled VGG16 features.
     const char *weights;
-    /// Path of the patterns of these weights. Null: the bundled ones with the bundled weights, else none. The bundled ones
-    /// are opened when a method first needs them.
+    /// Path of the patterns of these weights. Null: the bundled ones with the bundled weights, if they are found, else none.
     const char *patterns;
     /// Path of the names of the outputs: text, a name a line. Null: the outputs have no names.
     const char *labels;
@@ -253,7 +252,7 @@ typedef struct vggx_load_options {
     uint32_t resize;
     /// Side of the square that is then cut out of the centre, in pixels; at most `resize`. 0: 224.
     uint32_t crop;
-    /// Larger images are refused, in pixels. 0: 178 956 970.
+    /// Larger images are refused, in pixels. 0: 178 million.
     uint64_t max_pixels;
 } vggx_load_options;
 

@@ -9,6 +9,7 @@ pub mod cuda;
 mod memory;
 mod moments;
 mod operator;
+mod passes;
 pub mod profile;
 
 pub use moments::{Field, LAGS, Lags, LayerMoments, Moments, SecondMoments};
@@ -190,6 +191,15 @@ pub enum BackendError {
     },
 }
 
+/// Memory that a batch takes while it runs, in bytes, besides pixels and results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryNeeded {
+    /// Of the machine.
+    pub host: u64,
+    /// Of a device that has its own; else 0.
+    pub device: u64,
+}
+
 /// A device that holds a network and the operators of passes.
 pub trait Backend: Send + Sync {
     /// The device in words, for `run.json` and `vggx info`.
@@ -200,11 +210,17 @@ pub trait Backend: Send + Sync {
         None
     }
 
-    /// Reads the operators of a pass and lays them out for the device.
+    /// Threads for parallel work beside the network's, which this backend has for its own anyway; `None`: those of the
+    /// process.
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        None
+    }
+
+    /// Reads the operators of a pass and lays them out for the device. Other passes may run meanwhile.
     ///
     /// # Errors
     /// When the device cannot hold them.
-    fn prepare(&mut self, pass: &Pass) -> Result<PassId, BackendError>;
+    fn prepare(&self, pass: &Pass) -> Result<PassId, BackendError>;
 
     /// Runs a batch forward and keeps what the backward passes need: masks and argmaxes as bits, not activations.
     ///
@@ -215,6 +231,13 @@ pub trait Backend: Send + Sync {
 
     /// Images a batch should hold when the user does not say.
     fn preferred_batch(&self) -> usize;
+
+    /// About how much memory so many images of this size take at a time.
+    ///
+    /// # Errors
+    /// When the images are too small for the network.
+    fn memory_needed(&self, images: usize, height: usize, width: usize)
+    -> Result<MemoryNeeded, BackendError>;
 
     /// Begins to add up moments, from those of images that were seen before ([`Moments::zeros`] when there are none);
     /// they say whether Σxxᵀ is wanted.

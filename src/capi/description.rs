@@ -1,8 +1,48 @@
 //! What an engine holds.
 
-use super::engine::vggx_engine;
-use super::status::{VGGX_ERROR_UNSUPPORTED, vggx_status};
-use std::ffi::c_char;
+use super::arguments::{Versioned, check_pointer, write};
+use super::core::Core;
+use super::engine::{Engine, vggx_engine};
+use super::error::{Failure, call};
+use super::handle::borrow;
+use super::status::{VGGX_OK, vggx_status};
+use crate::network::{Layer, ParametricLayer};
+use std::ffi::{CString, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What an engine says about itself, as C has strings.
+pub struct Strings {
+    weights: CString,
+    patterns: Option<CString>,
+    architecture: CString,
+    device: CString,
+    device_description: CString,
+    precision: CString,
+    channel_order: CString,
+    layers: Vec<CString>,
+    labels: Option<Vec<CString>>,
+}
+
+impl Strings {
+    pub fn new(core: &Core) -> Self {
+        let text = |text: &str| CString::new(text.replace('\0', " ")).unwrap_or_default();
+        // Paths came as strings of C, so they hold no zero byte.
+        let path = |path: &Path| CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
+        let network = core.weights.network();
+        Strings {
+            weights: path(core.weights.file().path()),
+            patterns: core.patterns.as_ref().map(|patterns| path(patterns.file().path())),
+            architecture: text(&network.architecture),
+            device: text(&core.device),
+            device_description: text(&core.explainer.backend().description()),
+            precision: text(core.precision),
+            channel_order: text(&network.preprocessing.channel_order.to_string()),
+            layers: network.parametric().map(|(_, layer)| text(layer.name())).collect(),
+            labels: core.explainer.labels().map(|labels| labels.iter().map(|label| text(label)).collect()),
+        }
+    }
+}
 
 /// What an engine holds. Strings are UTF-8, valid until the engine is closed.
 #[repr(C)]
@@ -51,6 +91,11 @@ pub struct vggx_description {
     pub has_patterns: i32,
 }
 
+// SAFETY: integers, floats and pointers, after a size.
+unsafe impl Versioned for vggx_description {
+    const NAME: &'static str = "vggx_description";
+}
+
 /// A 3×3 convolution with bias and ReLU.
 pub const VGGX_LAYER_CONVOLUTION: i32 = 0;
 /// A fully connected layer with bias.
@@ -74,6 +119,11 @@ pub struct vggx_layer {
     pub pool: i32,
 }
 
+// SAFETY: integers and pointers, after a size.
+unsafe impl Versioned for vggx_layer {
+    const NAME: &'static str = "vggx_layer";
+}
+
 /// Says what an engine holds.
 ///
 /// # Errors
@@ -83,8 +133,42 @@ pub unsafe extern "C" fn vggx_engine_describe(
     engine: *const vggx_engine,
     description: *mut vggx_description,
 ) -> vggx_status {
-    let _ = (engine, description);
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        // SAFETY: the caller's engine, or something that is found out.
+        let Engine { core, strings, .. } = unsafe { borrow(engine) }?;
+        let network = core.weights.network();
+        let backend = core.explainer.backend();
+        let preprocessing = network.preprocessing;
+        let numbers = |(_, layer): (usize, ParametricLayer)| {
+            (layer.outputs() as u64).saturating_mul(layer.fan_in() as u64 + 1)
+        };
+        let pools = network.layers.iter().filter(|layer| matches!(layer, Layer::MaxPool)).count();
+        let known = vggx_description {
+            size: size_of::<vggx_description>(),
+            weights: strings.weights.as_ptr(),
+            patterns: strings.patterns.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()),
+            architecture: strings.architecture.as_ptr(),
+            device: strings.device.as_ptr(),
+            device_description: strings.device_description.as_ptr(),
+            precision: strings.precision.as_ptr(),
+            channel_order: strings.channel_order.as_ptr(),
+            parameters: network.parametric().map(numbers).fold(0, u64::saturating_add),
+            outputs: network.outputs(),
+            layers: strings.layers.len(),
+            smallest_side: 1 << pools,
+            preferred_batch: backend.preferred_batch(),
+            concurrent_batches: backend.concurrent_batches(),
+            mean: preprocessing.mean,
+            std: preprocessing.std,
+            pixel_scale: preprocessing.pixel_scale,
+            has_classifier: network.has_classifier().into(),
+            has_labels: strings.labels.is_some().into(),
+            has_patterns: core.patterns.is_some().into(),
+        };
+        // SAFETY: the description is the caller's, as large as it says.
+        unsafe { write(description, &known) }?;
+        Ok(VGGX_OK)
+    })
 }
 
 /// Says what the layer number `index` is, counting layers that have weights from 0 in the order of the forward pass.
@@ -97,8 +181,33 @@ pub unsafe extern "C" fn vggx_engine_layer(
     index: usize,
     layer: *mut vggx_layer,
 ) -> vggx_status {
-    let _ = (engine, index, layer);
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        // SAFETY: the caller's engine, or something that is found out.
+        let Engine { core, strings, .. } = unsafe { borrow(engine) }?;
+        let network = core.weights.network();
+        let (Some((place, parametric)), Some(name)) =
+            (network.parametric().nth(index), strings.layers.get(index))
+        else {
+            return Err(Failure::argument(format!(
+                "index is {index}, but the network has {} layers with weights, counted from 0",
+                strings.layers.len()
+            )));
+        };
+        let known = vggx_layer {
+            size: size_of::<vggx_layer>(),
+            name: name.as_ptr(),
+            inputs: parametric.inputs(),
+            outputs: parametric.outputs(),
+            kind: match parametric {
+                ParametricLayer::Convolution(_) => VGGX_LAYER_CONVOLUTION,
+                ParametricLayer::Dense(_) => VGGX_LAYER_DENSE,
+            },
+            pool: matches!(network.layers.get(place + 1), Some(Layer::MaxPool)).into(),
+        };
+        // SAFETY: the struct is the caller's, as large as it says.
+        unsafe { write(layer, &known) }?;
+        Ok(VGGX_OK)
+    })
 }
 
 /// The name of an output: UTF-8, valid until the engine is closed. Null where the outputs have no names.
@@ -111,8 +220,24 @@ pub unsafe extern "C" fn vggx_engine_label(
     output: usize,
     label: *mut *const c_char,
 ) -> vggx_status {
-    let _ = (engine, output, label);
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        check_pointer(label, "label")?;
+        // SAFETY: not null and aligned; the caller has a place for a pointer there.
+        unsafe { label.write(std::ptr::null()) };
+        // SAFETY: the caller's engine, or something that is found out.
+        let Engine { core, strings, .. } = unsafe { borrow(engine) }?;
+        let outputs = core.weights.network().outputs();
+        if output >= outputs {
+            return Err(Failure::argument(format!(
+                "output is {output}, but the network has {outputs}, counted from 0"
+            )));
+        }
+        if let Some(name) = strings.labels.as_ref().and_then(|labels| labels.get(output)) {
+            // SAFETY: as above.
+            unsafe { label.write(name.as_ptr()) };
+        }
+        Ok(VGGX_OK)
+    })
 }
 
 /// About how much memory explaining `images` images of `height` × `width` pixels takes at a time, besides what the engine
@@ -129,6 +254,18 @@ pub unsafe extern "C" fn vggx_engine_memory(
     host_bytes: *mut u64,
     device_bytes: *mut u64,
 ) -> vggx_status {
-    let _ = (engine, images, height, width, host_bytes, device_bytes);
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        // SAFETY: the caller's engine, or something that is found out.
+        let Engine { core, .. } = unsafe { borrow(engine) }?;
+        check_pointer(host_bytes, "host_bytes")?;
+        check_pointer(device_bytes, "device_bytes")?;
+        core.check_extents(height, width)?;
+        let needed = core.explainer.backend().memory_needed(images, height, width)?;
+        // SAFETY: not null and aligned; the caller has places for numbers there.
+        unsafe {
+            host_bytes.write(needed.host);
+            device_bytes.write(needed.device);
+        }
+        Ok(VGGX_OK)
+    })
 }

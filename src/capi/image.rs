@@ -1,11 +1,21 @@
 //! Image files.
 
-use super::status::{VGGX_ERROR_UNSUPPORTED, vggx_status};
+use super::arguments::{Versioned, check_pointer, path as read_path, read_or_default, write};
+use super::error::{Failure, call};
+use super::handle::{Opaque, borrow, give, take};
+use super::status::{VGGX_OK, vggx_status};
+use crate::images::{LoadOptions, Rgb8, load, resize};
 use std::ffi::c_char;
 
 /// A decoded image. It never changes, so any number of threads may use one.
 pub struct vggx_image {
     _private: (),
+}
+
+impl Opaque for vggx_image {
+    type Inside = Rgb8;
+    const MARK: u64 = u64::from_ne_bytes(*b"vggx img");
+    const NAME: &'static str = "image";
 }
 
 /// How an image file is brought to the size that the network takes. Begin with `VGGX_INIT(vggx_load_options)`.
@@ -18,8 +28,13 @@ pub struct vggx_load_options {
     pub resize: u32,
     /// Side of the square that is then cut out of the centre, in pixels; at most `resize`. 0: 224.
     pub crop: u32,
-    /// Larger images are refused, in pixels. 0: 178 956 970.
+    /// Larger images are refused, in pixels. 0: 178 million.
     pub max_pixels: u64,
+}
+
+// SAFETY: integers after a size.
+unsafe impl Versioned for vggx_load_options {
+    const NAME: &'static str = "vggx_load_options";
 }
 
 /// Where the pixels of an image are.
@@ -40,6 +55,11 @@ pub struct vggx_pixels {
     pub bytes: usize,
 }
 
+// SAFETY: integers and a pointer, after a size.
+unsafe impl Versioned for vggx_pixels {
+    const NAME: &'static str = "vggx_pixels";
+}
+
 /// Loads an image file: JPEG, PNG, WebP, GIF (first frame), BMP or TIFF. EXIF orientation is followed, alpha is laid over
 /// white. `options` may be null: resized to 256 and cropped to 224 × 224. On success `*image` is to be freed with
 /// `vggx_image_free`; on failure it is null.
@@ -53,8 +73,34 @@ pub unsafe extern "C" fn vggx_image_load(
     options: *const vggx_load_options,
     image: *mut *mut vggx_image,
 ) -> vggx_status {
-    let _ = (path, options, image);
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        check_pointer(image, "image")?;
+        // SAFETY: not null and aligned; the caller has a place for a pointer there.
+        unsafe { image.write(std::ptr::null_mut()) };
+        // SAFETY: the path is a string of the caller's.
+        let path = unsafe { read_path(path, "path") }?;
+        // SAFETY: the options are the caller's, as large as they say.
+        let options = load_options(&unsafe { read_or_default(options) }?)?;
+        let loaded = load(&path, &options)?;
+        // SAFETY: as above.
+        unsafe { image.write(give(loaded)) };
+        Ok(VGGX_OK)
+    })
+}
+
+fn load_options(options: &vggx_load_options) -> Result<LoadOptions, Failure> {
+    let default = LoadOptions::default();
+    let given = |number, default| if number == 0 { default } else { number };
+    let options = LoadOptions {
+        resize: given(options.resize, default.resize),
+        crop: given(options.crop, default.crop),
+        max_pixels: match options.max_pixels {
+            0 => default.max_pixels,
+            max_pixels => max_pixels,
+        },
+    };
+    resize::validate(options.resize, options.crop).map_err(|error| Failure::argument(error.to_string()))?;
+    Ok(options)
 }
 
 /// Says where the pixels of an image are, as a `vggx_batch` takes them (`VGGX_PIXELS_RGB8`).
@@ -66,8 +112,21 @@ pub unsafe extern "C" fn vggx_image_pixels(
     image: *const vggx_image,
     pixels: *mut vggx_pixels,
 ) -> vggx_status {
-    let _ = (image, pixels);
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        // SAFETY: the caller's image, or something that is found out.
+        let image = unsafe { borrow(image) }?;
+        let known = vggx_pixels {
+            size: size_of::<vggx_pixels>(),
+            pixels: image.pixels.as_ptr(),
+            height: image.height,
+            width: image.width,
+            row_stride: image.width * 3,
+            bytes: image.pixels.len(),
+        };
+        // SAFETY: the struct is the caller's, as large as it says.
+        unsafe { write(pixels, &known) }?;
+        Ok(VGGX_OK)
+    })
 }
 
 /// Frees an image. Null is fine.
@@ -76,6 +135,9 @@ pub unsafe extern "C" fn vggx_image_pixels(
 /// `VGGX_ERROR_ARGUMENT` for a handle that is no image.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_image_free(image: *mut vggx_image) -> vggx_status {
-    let _ = image;
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        // SAFETY: the caller's image, which nobody else uses any more.
+        drop(unsafe { take(image) }?);
+        Ok(VGGX_OK)
+    })
 }

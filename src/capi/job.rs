@@ -1,14 +1,26 @@
 //! Explanations while the caller does something else.
 
+use super::arguments::check_pointer;
 use super::batch::vggx_batch;
-use super::engine::vggx_engine;
-use super::explain::{vggx_explained, vggx_request};
-use super::status::{VGGX_ERROR_UNSUPPORTED, vggx_status};
+use super::engine::{Engine, vggx_engine};
+use super::error::call;
+use super::explain::{Places, Task, vggx_explained, vggx_request};
+use super::handle::{Opaque, borrow, give, take};
+use super::queue::{Callback, Job};
+use super::status::{VGGX_OK, vggx_status};
 use std::ffi::c_void;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A call of `vggx_explain` that the engine makes on a thread of its own. Any number of threads may poll one and wait for it.
 pub struct vggx_job {
     _private: (),
+}
+
+impl Opaque for vggx_job {
+    type Inside = Arc<Job>;
+    const MARK: u64 = u64::from_ne_bytes(*b"vggx job");
+    const NAME: &'static str = "job";
 }
 
 /// For `vggx_job_wait`: until the job has ended.
@@ -45,8 +57,31 @@ pub unsafe extern "C" fn vggx_explain_start(
     user: *mut c_void,
     job: *mut *mut vggx_job,
 ) -> vggx_status {
-    let _ = (engine, batch, request, results, result_count, scale_log2, scale_count, callback, user, job);
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        check_pointer(job, "job")?;
+        // SAFETY: not null and aligned; the caller has a place for a pointer there.
+        unsafe { job.write(std::ptr::null_mut()) };
+        // SAFETY: the caller's engine, or something that is found out.
+        let Engine { core, jobs, .. } = unsafe { borrow(engine) }?;
+        let places = Places { results, result_count, scale_log2, scale_count };
+        // SAFETY: everything is the caller's, as large as it says.
+        let task = unsafe { Task::read(core, batch, request, places) }?;
+        // The handle is in its place before the job can end.
+        let inside = Arc::new(Job::new(task));
+        let handle = give::<vggx_job>(inside.clone());
+        inside.tell(Callback { function: callback, user, handle });
+        // SAFETY: as above.
+        unsafe { job.write(handle) };
+        if let Err(failure) = jobs.add(inside) {
+            // SAFETY: nobody else has seen either.
+            unsafe {
+                job.write(std::ptr::null_mut());
+                drop(take(handle));
+            }
+            return Err(failure);
+        }
+        Ok(VGGX_OK)
+    })
 }
 
 /// What became of a job: `VGGX_PENDING` while it has not ended, then what `vggx_explain` would have returned, with its message
@@ -56,8 +91,10 @@ pub unsafe extern "C" fn vggx_explain_start(
 /// `VGGX_ERROR_ARGUMENT` for a handle that is no job; else the job's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_job_poll(job: *const vggx_job) -> vggx_status {
-    let _ = job;
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        // SAFETY: the caller's job, or something that is found out.
+        unsafe { borrow(job) }?.outcome()
+    })
 }
 
 /// Waits until a job has ended, at most so many milliseconds (`VGGX_WAIT_FOREVER`: until it has), and tells what became of it,
@@ -67,8 +104,12 @@ pub unsafe extern "C" fn vggx_job_poll(job: *const vggx_job) -> vggx_status {
 /// As `vggx_job_poll`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_job_wait(job: *const vggx_job, milliseconds: u64) -> vggx_status {
-    let _ = (job, milliseconds);
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        // SAFETY: the caller's job, or something that is found out.
+        let job = unsafe { borrow(job) }?;
+        let limit = (milliseconds != VGGX_WAIT_FOREVER).then(|| Duration::from_millis(milliseconds));
+        job.wait(limit)
+    })
 }
 
 /// Takes back a job that has not begun: it ends with `VGGX_ERROR_CANCELLED`. One that runs or has ended is left as it is. Does
@@ -78,8 +119,11 @@ pub unsafe extern "C" fn vggx_job_wait(job: *const vggx_job, milliseconds: u64) 
 /// `VGGX_ERROR_ARGUMENT` for a handle that is no job.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_job_cancel(job: *mut vggx_job) -> vggx_status {
-    let _ = job;
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        // SAFETY: the caller's job, or something that is found out.
+        unsafe { borrow(job) }?.cancel();
+        Ok(VGGX_OK)
+    })
 }
 
 /// Frees a job, after it has ended and its callback has returned: it waits for both, but in a job's own callback it does not.
@@ -89,6 +133,14 @@ pub unsafe extern "C" fn vggx_job_cancel(job: *mut vggx_job) -> vggx_status {
 /// `VGGX_ERROR_ARGUMENT` for a handle that is no job.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_job_free(job: *mut vggx_job) -> vggx_status {
-    let _ = job;
-    VGGX_ERROR_UNSUPPORTED
+    call(|| {
+        if job.is_null() {
+            return Ok(VGGX_OK);
+        }
+        // SAFETY: the caller's job, or something that is found out.
+        unsafe { borrow(job) }?.finish();
+        // SAFETY: the caller's job, which nobody else uses any more.
+        drop(unsafe { take(job) }?);
+        Ok(VGGX_OK)
+    })
 }

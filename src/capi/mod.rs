@@ -7,16 +7,16 @@
 //! | file | does |
 //! |---|---|
 //! | `status`, `error` | status codes; turns every outcome, panics included, into one and a message |
-//! | `arguments` | reads pointers, sizes, strings and structs that a caller may have got wrong |
+//! | `arguments`, `handle` | read pointers, sizes, strings, structs and handles that a caller may have got wrong |
 //! | `version` | says what was built |
 //! | `log` | tells the caller's function what is worth knowing |
-//! | `engine`, `description` | a network on a device: open, prepare, ask, close |
+//! | `engine`, `core`, `description` | a network on a device: open, prepare, ask, close |
 //! | `image` | image files |
 //! | `batch` | pixels of the caller |
-//! | `classify` | responses and classes |
+//! | `classify`, `outcome` | responses and classes; what became of each image |
 //! | `explain`, `half` | explanations into the caller's buffers |
-//! | `job` | the same, while the caller does something else |
-//! | `learner`, `solve` | patterns for other networks |
+//! | `job`, `queue` | the same, while the caller does something else |
+//! | `learner`, `learning`, `solve` | patterns for other networks |
 //!
 //! This layer uses the library's public modules as any Rust program would. It knows no network and no file format.
 
@@ -25,16 +25,23 @@
 // What callers must keep to stands once, at the top of the header, and with each pointer.
 #![allow(clippy::missing_safety_doc)]
 
+mod arguments;
 pub mod batch;
 pub mod classify;
+mod core;
 pub mod description;
 pub mod engine;
 pub mod error;
 pub mod explain;
+mod half;
+mod handle;
 pub mod image;
 pub mod job;
 pub mod learner;
+mod learning;
 pub mod log;
+mod outcome;
+mod queue;
 pub mod solve;
 pub mod status;
 pub mod version;

@@ -259,6 +259,24 @@ fn batches_that_cannot_run_are_refused() {
 
 /// A batch of no images is an easy mistake of a caller who skips broken files.
 #[test]
+fn images_of_other_sizes_are_refused() {
+    let case = Case::new(random_vgg(69, 3, &[&[8]], None), ElementType::F32);
+    let explainer = case.explainer(&[Method::Gradient], 1);
+    let explain = |size, lengths: &[usize]| {
+        let pixels: Vec<Vec<u8>> = lengths.iter().map(|&length| vec![0; length]).collect();
+        let inputs: Vec<Input> = pixels.iter().map(|pixels| Input { pixels, key: None }).collect();
+        match explainer.explain(size, &inputs, &Target::Top(1)) {
+            Err(ExplainError::PixelCount { image, got, .. }) => (image, got),
+            _ => unreachable!("{lengths:?} do not make images of {size:?}"),
+        }
+    };
+    // Together they would be as long as two images.
+    assert_eq!(explain((2, 3), &[17, 19]), (0, 17));
+    assert_eq!(explain((2, 3), &[18, 19, 17]), (1, 19));
+    assert_eq!(explain((usize::MAX, 3), &[18]), (0, 18));
+}
+
+#[test]
 fn a_batch_without_images_gives_no_results() {
     for classifier in [None, Some((2, &[9, 5][..]))] {
         let case = Case::new(random_vgg(68, 3, &[&[8], &[17, 20]], classifier), ElementType::F32);

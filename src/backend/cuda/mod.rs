@@ -42,8 +42,11 @@ pub use path::{architectures, path};
 pub use trace::{CudaTrace, Decisions};
 
 use super::chain::Chain;
+use super::passes::Passes;
 use super::profile::Profiler;
-use super::{Backend, BackendError, Batch, Learner, Moments, OperatorSource, Pass, PassId, Trace};
+use super::{
+    Backend, BackendError, Batch, Learner, MemoryNeeded, Moments, OperatorSource, Pass, PassId, Trace,
+};
 use crate::network::Network;
 use device::Device;
 use learn::CudaLearner;
@@ -52,7 +55,7 @@ use operators::{Direction, LayerShape, Preparation, PreparedOperator};
 use plan::{Geometry, Input, Plan};
 use slot::{DevicePass, Engine, Slot};
 use slot_pool::SlotPool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tiles::Limits;
 
@@ -68,12 +71,18 @@ pub struct Cuda {
     engine: Engine,
     network: Network,
     batch: Option<usize>,
-    passes: Vec<DevicePass>,
-    prepared: Vec<(OperatorKey, Arc<PreparedOperator>)>,
-    /// Keep alive what the keys point to.
-    sources: Vec<Arc<dyn OperatorSource>>,
+    passes: Passes<DevicePass>,
+    prepared: Mutex<Prepared>,
     slots: SlotPool,
     notices: Mutex<Vec<String>>,
+}
+
+/// Backward operators on the device.
+#[derive(Default)]
+struct Prepared {
+    operators: Vec<(OperatorKey, Arc<PreparedOperator>)>,
+    /// Keep alive what the keys point to.
+    sources: Vec<Arc<dyn OperatorSource>>,
 }
 
 /// A layer's backward operator, by where its factors lie: passes with the same operators share them.
@@ -135,9 +144,8 @@ impl Cuda {
             engine,
             network,
             batch: options.batch,
-            passes: Vec::new(),
-            prepared: Vec::new(),
-            sources: Vec::new(),
+            passes: Passes::default(),
+            prepared: Mutex::default(),
             slots: SlotPool::new(slots),
             notices: Mutex::new(Vec::new()),
         })
@@ -185,20 +193,26 @@ impl Cuda {
 
     /// Prepares the backward operator of a layer, or finds it.
     fn backward_operator(
-        &mut self,
+        &self,
         preparation: &mut Preparation,
         source: &dyn OperatorSource,
         shape: &LayerShape,
     ) -> Result<Arc<PreparedOperator>, BackendError> {
         let key = OperatorKey::new(source, shape.layer);
-        if let Some((_, operator)) = self.prepared.iter().find(|(known, _)| Some(*known) == key) {
+        if let Some((_, operator)) = self.prepared().operators.iter().find(|(known, _)| Some(*known) == key) {
             return Ok(operator.clone());
         }
+        // Without the lock: this takes long. Should two threads prepare the same, both operators are right.
         let operator = Arc::new(preparation.operator(source, shape, Direction::Backward)?);
         if let Some(key) = key {
-            self.prepared.push((key, operator.clone()));
+            self.prepared().operators.push((key, operator.clone()));
         }
         Ok(operator)
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, Prepared> {
+        // Nothing panics under the lock.
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -232,16 +246,15 @@ impl Backend for Cuda {
         format!("cuda:{}, {description}, {}", description.index, self.engine.precision.suffix())
     }
 
-    fn prepare(&mut self, pass: &Pass) -> Result<PassId, BackendError> {
+    fn prepare(&self, pass: &Pass) -> Result<PassId, BackendError> {
         let mut preparation = Preparation::new(&self.engine.device, self.engine.precision)?;
         // Before its addresses become keys.
-        self.sources.push(pass.operators.clone());
+        self.prepared().sources.push(pass.operators.clone());
         let operators = LayerShape::all(&self.engine.chain)
             .iter()
             .map(|shape| self.backward_operator(&mut preparation, &*pass.operators, shape))
             .collect::<Result<_, _>>()?;
-        self.passes.push(DevicePass { operators, gate: pass.gate, start: pass.start });
-        Ok(PassId(self.passes.len() - 1))
+        Ok(self.passes.add(DevicePass { operators, gate: pass.gate, start: pass.start }))
     }
 
     fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
@@ -258,6 +271,19 @@ impl Backend for Cuda {
         std::iter::successors(Some(PREFERRED_BATCH), |&images| (images > 1).then_some(images / 2))
             .find(fits)
             .unwrap_or(1)
+    }
+
+    fn memory_needed(
+        &self,
+        images: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<MemoryNeeded, BackendError> {
+        self.network.extents(height, width)?;
+        let geometry = Geometry { images, height, width, input: Input::Rgb8 };
+        let plan = Plan::new(&self.engine.chain, geometry, self.engine.precision, self.engine.limits);
+        let host = plan.upload_bytes().saturating_add(plan.download_bytes());
+        Ok(MemoryNeeded { host: host as u64, device: plan.bytes() as u64 })
     }
 
     fn learn<'a>(&'a self, moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {

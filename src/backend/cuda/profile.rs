@@ -42,7 +42,7 @@ impl Profiler for Cuda {
             (0..request.batch.images).map(|image| largest_response(trace.responses(image)) as i32).collect();
         drop(trace);
         let mut slot = self.slots.take();
-        time_slot(&self.engine, &mut slot, &self.passes[request.pass.0], request, &targets)
+        time_slot(&self.engine, &mut slot, &self.passes.get(request.pass), request, &targets)
     }
 
     fn time_product(&self, side: usize, repeats: usize) -> Result<Vec<KernelTime>, BackendError> {

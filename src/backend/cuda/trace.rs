@@ -339,7 +339,7 @@ impl CudaTrace<'_> {
             .zip(&failures)
             .map(|(&target, failure)| if failure.is_some() { -1 } else { target as i32 })
             .collect();
-        match self.run_backward((pass.0, &self.cuda.passes[pass.0], detail), &started) {
+        match self.run_backward((pass.0, &self.cuda.passes.get(pass), detail), &started) {
             Ok(relevances) => relevances
                 .into_iter()
                 .zip(failures)

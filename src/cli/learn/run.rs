@@ -6,7 +6,6 @@ use super::present::{Present, look};
 use super::tally::Tally;
 use super::{Options, identity};
 use crate::backend::{Backend, BackendError, Batch, Learner, Moments, Pixels};
-use crate::cli::device::Opened;
 use crate::cli::exit::{Failure, Outcome, print};
 use crate::cli::images::{ImageOptions, input_name};
 use crate::cli::interrupt::Interrupt;
@@ -16,6 +15,7 @@ use crate::images::{InputImage, Shard, resize};
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentError, MomentFile, MomentRecord, Report, SolveOptions, solve};
 use crate::pipeline::{Crops, LearningBatch, learning_batches};
+use crate::setup::OpenedDevice;
 use crate::weights::Weights;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     distinct_places(&files)?;
     let weights = options.weights.open()?;
     let asked = options.batch.map(usize::from);
-    let Opened { backend, device, precision, notice } = options.device.open(&weights, asked)?;
+    let OpenedDevice { backend, device, precision, notice } = options.device.open(&weights, asked)?;
     let run = identity::run(options, &images, &weights, (&device, precision));
     let shard = options.shard.unwrap_or(Shard::WHOLE);
     let inputs: Vec<(u64, InputImage)> =

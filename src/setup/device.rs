@@ -1,22 +1,23 @@
 //! Which device computes, and in which arithmetic.
 
-use super::exit::Failure;
 use crate::backend::cuda::device::DeviceError;
 use crate::backend::cuda::{Cuda, CudaOptions, Precision, architectures};
 use crate::backend::{Backend, BackendError};
-use crate::explain::{on_cpu, on_cuda};
+use crate::explain::{on_cpu_threads, on_cuda};
+use crate::threads::Threads;
 use crate::weights::Weights;
-use clap::ValueEnum;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// `--device`.
+/// Which device computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The first CUDA device that the kernels run on, else the CPU.
     Auto,
+    /// The CPU; the driver is not even loaded.
     Cpu,
+    /// A CUDA device, counted from 0.
     Cuda(usize),
 }
 
@@ -50,16 +51,23 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// `--precision`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// How numbers are stored on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrecisionChoice {
+    /// f32 on the CPU, f16 on CUDA.
     Auto,
+    /// float32.
     F32,
+    /// float16; CUDA only.
     F16,
+    /// bfloat16; CUDA only.
     Bf16,
 }
 
 impl PrecisionChoice {
+    /// Every choice by its name.
+    pub const NAMES: [&str; 4] = ["auto", "f32", "f16", "bf16"];
+
     /// The arithmetic on a CUDA device.
     fn on_cuda(self) -> Precision {
         match self {
@@ -70,7 +78,21 @@ impl PrecisionChoice {
     }
 }
 
-/// The name of an arithmetic, as in `--precision`.
+impl FromStr for PrecisionChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(PrecisionChoice::Auto),
+            "f32" => Ok(PrecisionChoice::F32),
+            "f16" => Ok(PrecisionChoice::F16),
+            "bf16" => Ok(PrecisionChoice::Bf16),
+            _ => Err("expected auto, f32, f16 or bf16".to_owned()),
+        }
+    }
+}
+
+/// The name of an arithmetic.
 fn name(precision: Precision) -> &'static str {
     match precision {
         Precision::F32 => "f32",
@@ -80,39 +102,94 @@ fn name(precision: Precision) -> &'static str {
 }
 
 /// A device with a network.
-pub struct Opened {
+pub struct OpenedDevice {
+    /// The network on the device.
     pub backend: Box<dyn Backend>,
-    /// As `--device` names it.
+    /// As [`DeviceChoice`] is written, never `auto`.
     pub device: String,
-    /// As `--precision` names it.
+    /// As [`PrecisionChoice`] is written, never `auto`.
     pub precision: &'static str,
     /// What the user did not ask for and should know.
     pub notice: Option<String>,
 }
 
 /// What is asked of a device.
-#[derive(Clone, Copy)]
-pub struct Request {
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceRequest {
+    /// Which one.
     pub device: DeviceChoice,
+    /// In which arithmetic.
     pub precision: PrecisionChoice,
-    /// Of the CPU; 0: all cores.
-    pub threads: usize,
     /// Images a batch, where the user says.
     pub batch: Option<usize>,
 }
 
-impl Request {
-    /// Prepares the forward pass of `weights` on the device.
-    pub fn open(self, weights: &Arc<Weights>) -> Result<Opened, Failure> {
+/// Why no device was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenDeviceError {
+    /// The CUDA device that was asked for cannot be used.
+    #[error("device cuda:{number}: {source}")]
+    Cuda {
+        /// Its number.
+        number: usize,
+        /// Why.
+        source: BackendError,
+    },
+    /// The CPU does not have the arithmetic that was asked for.
+    #[error("precision {precision}: the CPU computes in f32{}; leave it out or ask for precision f32", self.reason())]
+    Precision {
+        /// As [`PrecisionChoice`] is written.
+        precision: &'static str,
+        /// Why it is the CPU that computes, where the user left that open.
+        no_cuda: Option<String>,
+    },
+    /// The CPU cannot be used.
+    #[error(transparent)]
+    Cpu(#[from] BackendError),
+}
+
+impl OpenDeviceError {
+    /// Why it is the CPU that computes, to follow a sentence.
+    pub fn reason(&self) -> String {
+        match self {
+            OpenDeviceError::Precision { no_cuda: Some(reason), .. } => {
+                format!(", and CUDA cannot be used: {reason}")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+impl DeviceRequest {
+    /// Prepares the forward pass of `weights` on the device, and on `threads` threads (0: one a core) for what the CPU does.
+    /// The weights are finite ([`Weights::check_finite`] was called).
+    ///
+    /// # Errors
+    /// When the device cannot be used, or threads cannot be started.
+    pub fn open(self, weights: &Arc<Weights>, threads: usize) -> Result<OpenedDevice, OpenDeviceError> {
+        let start = || {
+            Threads::new(threads, "vggx-cpu")
+                .map(Arc::new)
+                .map_err(|error| BackendError::Threads { threads, reason: error.to_string() })
+        };
+        self.open_on(weights, start)
+    }
+
+    /// As [`DeviceRequest::open`], on threads that are made where the CPU computes, or are there.
+    pub(crate) fn open_on(
+        self,
+        weights: &Arc<Weights>,
+        threads: impl FnOnce() -> Result<Arc<Threads>, BackendError>,
+    ) -> Result<OpenedDevice, OpenDeviceError> {
         match self.device {
-            DeviceChoice::Cpu => self.open_cpu(weights, None),
+            DeviceChoice::Cpu => self.open_cpu(weights, None, threads),
             DeviceChoice::Cuda(number) => match self.open_cuda(weights, number) {
                 Ok(cuda) => Ok(self.opened(cuda, number)),
-                Err(error) => Err(Failure::Run(format!("--device cuda:{number}: {error}"))),
+                Err(source) => Err(OpenDeviceError::Cuda { number, source }),
             },
             DeviceChoice::Auto => match self.open_first(weights) {
                 Ok((cuda, number)) => Ok(self.opened(cuda, number)),
-                Err(error) => self.open_cpu(weights, Some(error)),
+                Err(error) => self.open_cpu(weights, Some(error), threads),
             },
         }
     }
@@ -142,8 +219,8 @@ impl Request {
         }
     }
 
-    fn opened(self, cuda: Cuda, number: usize) -> Opened {
-        Opened {
+    fn opened(self, cuda: Cuda, number: usize) -> OpenedDevice {
+        OpenedDevice {
             backend: Box::new(cuda),
             device: DeviceChoice::Cuda(number).to_string(),
             precision: name(self.precision.on_cuda()),
@@ -151,21 +228,21 @@ impl Request {
         }
     }
 
-    fn open_cpu(self, weights: &Arc<Weights>, no_cuda: Option<BackendError>) -> Result<Opened, Failure> {
-        let reason = no_cuda.map(|error| why_not(&error));
+    fn open_cpu(
+        self,
+        weights: &Arc<Weights>,
+        no_cuda: Option<BackendError>,
+        threads: impl FnOnce() -> Result<Arc<Threads>, BackendError>,
+    ) -> Result<OpenedDevice, OpenDeviceError> {
+        let no_cuda = no_cuda.map(|error| why_not(&error));
         if let PrecisionChoice::F16 | PrecisionChoice::Bf16 = self.precision {
-            let precision = name(self.precision.on_cuda());
-            let reason =
-                reason.map_or_else(String::new, |reason| format!(", and CUDA cannot be used: {reason}"));
-            return Err(Failure::Run(format!(
-                "--precision {precision}: the CPU computes in f32{reason}; leave the option out or use --precision f32"
-            )));
+            return Err(OpenDeviceError::Precision { precision: name(self.precision.on_cuda()), no_cuda });
         }
-        Ok(Opened {
-            backend: Box::new(on_cpu(weights, self.threads)?),
+        Ok(OpenedDevice {
+            backend: Box::new(on_cpu_threads(weights, threads()?)?),
             device: DeviceChoice::Cpu.to_string(),
             precision: name(Precision::F32),
-            notice: reason.map(|reason| format!("computing on the CPU: {reason}")),
+            notice: no_cuda.map(|reason| format!("computing on the CPU: {reason}")),
         })
     }
 }
