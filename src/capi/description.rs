@@ -1,6 +1,6 @@
 //! What an engine holds.
 
-use super::arguments::{Versioned, check_pointer, write};
+use super::arguments::{Versioned, check_pointer, product, write};
 use super::core::Core;
 use super::engine::{Engine, vggx_engine};
 use super::error::{Failure, call};
@@ -244,7 +244,8 @@ pub unsafe extern "C" fn vggx_engine_label(
 /// holds already and what the caller gives: bytes of the host's and of the CUDA device's memory (0 on the CPU).
 ///
 /// # Errors
-/// `VGGX_ERROR_ARGUMENT`, also when the network cannot run on images of this size.
+/// `VGGX_ERROR_ARGUMENT`, also when the network cannot run on images of this size, for no images, and for more pixels than
+/// there can be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_engine_memory(
     engine: *const vggx_engine,
@@ -260,6 +261,10 @@ pub unsafe extern "C" fn vggx_engine_memory(
         check_pointer(host_bytes, "host_bytes")?;
         check_pointer(device_bytes, "device_bytes")?;
         core.check_extents(height, width)?;
+        if images == 0 {
+            return Err(Failure::argument("images is 0"));
+        }
+        product(&[images, height, width, 3, size_of::<f32>()], "the pixels of the batch")?;
         let needed = core.explainer.backend().memory_needed(images, height, width)?;
         // SAFETY: not null and aligned; the caller has places for numbers there.
         unsafe {

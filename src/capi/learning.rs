@@ -149,13 +149,15 @@ impl<'a> Sums<'a> {
         if self.images == 0 {
             return Err(Failure::argument("learner has no image yet; add some first"));
         }
+        // Reads all weights, on all cores: the engine's threads, not the process's.
+        let digest = self.core.threads.install(|| self.core.weights.digest());
         let preprocessing = self.core.weights.network().preprocessing.to_json();
         let mut run: Map<_, _> =
             preprocessing.into_iter().map(|(key, value)| (key.replace('_', "-"), value)).collect();
         let more = [
             ("images", json!(self.images)),
             ("pixels", json!(format!("{:08x}", self.pixels.clone().finalize()))),
-            ("weights", json!(self.core.weights.digest())),
+            ("weights", json!(digest)),
             ("device", json!(self.core.device)),
             ("precision", json!(self.core.precision)),
             ("version", json!(env!("CARGO_PKG_VERSION"))),

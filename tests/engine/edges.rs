@@ -123,7 +123,7 @@ fn maps_of_one_position() {
     }
     let source = Arc::new(InMemory(rows));
     let network = Network::new(layers, Preprocessing::default());
-    let mut cpu = Cpu::new(network, source.clone(), biases, 2).expect("a VGG without pools");
+    let cpu = Cpu::new(network, source.clone(), biases, 2).expect("a VGG without pools");
     let pass = Pass { operators: source, gate: Gate::Mask, start: Start::Response };
     let pass = cpu.prepare(&pass).expect("fits");
     for (height, width) in [(1, 1), (1, 6), (9, 1)] {
@@ -224,7 +224,7 @@ fn targets_are_ranks_indices_and_keys() {
 #[test]
 fn a_target_out_of_range_fails_its_image_in_the_backend_too() {
     let case = Case::new(random_vgg(66, 3, &[&[8, 5]], None), ElementType::F32);
-    let mut cpu = case.backend(1);
+    let cpu = case.backend(1);
     let operators =
         Arc::new(Operators::new(case.weights.clone(), None, Operator::Weight, 0).expect("weights"));
     let pass = cpu.prepare(&Pass { operators, gate: Gate::Mask, start: Start::One }).expect("fits");
