@@ -470,7 +470,8 @@ vggx_status vggx_engine_label(const struct vggx_engine *engine, size_t output, c
 /// holds already and what the caller gives: bytes of the host's and of the CUDA device's memory (0 on the CPU).
 ///
 /// # Errors
-/// `VGGX_ERROR_ARGUMENT`, also when the network cannot run on images of this size.
+/// `VGGX_ERROR_ARGUMENT`, also when the network cannot run on images of this size, for no images, and for more pixels than
+/// there can be.
 vggx_status vggx_engine_memory(const struct vggx_engine *engine,
                                size_t images,
                                size_t height,
