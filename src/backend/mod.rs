@@ -16,6 +16,7 @@ pub use operator::{Factor, FactorType, Factors, OperatorSource};
 
 use crate::network::NetworkError;
 use cuda::device::DeviceError;
+use cuda::{CallersError, DeviceDestination, DevicePixels};
 use std::sync::Arc;
 
 /// What lets a signal pass a ReLU on its way back.
@@ -72,6 +73,8 @@ pub enum Pixels<'a> {
     Rgb8(&'a [u8]),
     /// \[images, 3, height, width\], normalised, channels in the network's order.
     Normalised(&'a [f32]),
+    /// Where they are on a CUDA device; the backend runs there.
+    Device(DevicePixels<'a>),
 }
 
 /// A batch of images of one size.
@@ -177,6 +180,9 @@ pub enum BackendError {
         /// What would need less; empty or beginning with a semicolon.
         hint: &'static str,
     },
+    /// Memory or a stream that a caller gave cannot be used.
+    #[error(transparent)]
+    Callers(#[from] CallersError),
     /// The CUDA device cannot be used, or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -272,6 +278,25 @@ pub trait Trace {
 
     /// Why an image has no valid responses, if so.
     fn failure(&self, image: usize) -> Option<BackendError>;
+
+    /// Runs a pass back to the pixels, from one target an image, and leaves what it brings back in memory of the device. Gives each
+    /// image's power of two, that the numbers must be multiplied with: they and it are what an
+    /// [`Explanation`](crate::explain::Explanation) of this pass holds, bit by bit.
+    ///
+    /// # Panics
+    /// As [`Trace::backward`].
+    ///
+    /// # Errors
+    /// When the backend has no such device, or the memory cannot be used, nothing is written. An entry fails as of
+    /// [`Trace::backward`].
+    fn backward_into(
+        &self,
+        _pass: PassId,
+        _targets: &[usize],
+        _destination: &DeviceDestination,
+    ) -> Result<Vec<Result<i32, BackendError>>, BackendError> {
+        Err(CallersError::NoDevice.into())
+    }
 
     /// Runs a pass back to the pixels, from one target an image.
     ///

@@ -122,7 +122,8 @@ impl Request {
         if architectures().is_empty() {
             return Err(DeviceError::NoKernels.into());
         }
-        let options = CudaOptions { device, precision: self.precision.on_cuda(), batch: self.batch };
+        let precision = self.precision.on_cuda();
+        let options = CudaOptions { device, precision, batch: self.batch, ..CudaOptions::default() };
         on_cuda(weights, &options)
     }
 

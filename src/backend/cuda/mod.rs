@@ -9,15 +9,21 @@
 //! | `program` | runs steps, or captures them once and launches them as a whole |
 //! | `arena`, `slot`, `slot_pool` | hold the memory that passes work in |
 //! | `batch`, `trace` | take pixels in, and give responses and explanations back |
+//! | `callers/` | pixels and explanations in memory of callers on the device |
 //! | `learn/` | adds up moments behind each layer of a forward pass |
 //!
 //! Every map is stored times a power of two for each image, chosen by the kernels from a bound on what they are about to
 //! store (`kernels/scale.cuh`), so nothing overflows in any precision. Results are the same bits for every batch size.
+//!
+//! Every call leaves the calling thread's current CUDA context as it was, also when it fails. While memory is allocated or freed,
+//! it waits for everything in its context and ends what is being captured there, as the driver's own calls do: who captures graphs in
+//! the same context does so while no call is under way.
 
 mod arena;
 mod backward;
 mod batch;
 mod buffers;
+pub mod callers;
 mod compiled;
 pub mod device;
 mod forward;
@@ -35,7 +41,9 @@ mod slot_pool;
 mod tiles;
 mod trace;
 
-pub use device::devices;
+pub use backward::Detail;
+pub use callers::{CallersError, DeviceDestination, DevicePixels, PixelFormat, Stored};
+pub use device::{CallersContext, CallersStream, devices};
 pub use learn::LearningTime;
 pub use options::{CudaOptions, Precision};
 pub use path::{architectures, path};
@@ -117,7 +125,10 @@ impl Cuda {
         options: &CudaOptions,
     ) -> Result<Self, BackendError> {
         let chain = Chain::new(&network, &*weights, &biases, "CUDA device")?;
-        let device = Device::open(options.device)?;
+        let device = match options.context {
+            Some(context) => Device::in_context(context)?,
+            None => Device::open(options.device)?,
+        };
         let precision = options.precision;
         let on_device =
             DeviceNetwork::new(&device, precision, &chain, &network.preprocessing, &*weights, &biases)?;
@@ -149,7 +160,7 @@ impl Cuda {
     /// As [`Backend::forward`].
     pub fn forward_trace(&self, batch: &Batch) -> Result<CudaTrace<'_>, BackendError> {
         self.network.extents(batch.height, batch.width)?;
-        batch::check_size(batch)?;
+        batch::check(&self.engine.device, batch)?;
         if batch.images == 0 {
             return CudaTrace::run(self, None, 0, batch);
         }
