@@ -77,6 +77,25 @@ pub enum Pixels<'a> {
     Device(DevicePixels<'a>),
 }
 
+/// Pixels that were brought to the host.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedPixels {
+    /// As [`Pixels::Rgb8`].
+    Rgb8(Vec<u8>),
+    /// As [`Pixels::Normalised`].
+    Normalised(Vec<f32>),
+}
+
+impl OwnedPixels {
+    /// For a batch.
+    pub fn as_pixels(&self) -> Pixels<'_> {
+        match self {
+            OwnedPixels::Rgb8(pixels) => Pixels::Rgb8(pixels),
+            OwnedPixels::Normalised(values) => Pixels::Normalised(values),
+        }
+    }
+}
+
 /// A batch of images of one size.
 #[derive(Clone, Copy)]
 pub struct Batch<'a> {
@@ -218,6 +237,36 @@ pub trait Backend: Send + Sync {
     /// When the images are too small for the network or the batch is not of the size it claims. An image whose
     /// activations overflow does not fail the batch: see [`Trace::failure`].
     fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError>;
+
+    /// Brings `images` images of `height` × `width` from the device to the host, as they are.
+    ///
+    /// # Errors
+    /// When the backend has no such device, or the memory cannot be used.
+    fn fetch(
+        &self,
+        _pixels: &DevicePixels,
+        _images: usize,
+        _size: (usize, usize),
+    ) -> Result<OwnedPixels, BackendError> {
+        Err(CallersError::NoDevice.into())
+    }
+
+    /// Writes explanations of `height` × `width` that the host has made, one an image, each [`DeviceDestination::bytes`] long; none
+    /// leaves an image's memory as it is.
+    ///
+    /// # Panics
+    /// When one is longer or shorter.
+    ///
+    /// # Errors
+    /// As [`Backend::fetch`]; nothing is written then.
+    fn store(
+        &self,
+        _destination: &DeviceDestination,
+        _size: (usize, usize),
+        _explanations: &[Option<&[u8]>],
+    ) -> Result<(), BackendError> {
+        Err(CallersError::NoDevice.into())
+    }
 
     /// Images a batch should hold when the user does not say.
     fn preferred_batch(&self) -> usize;

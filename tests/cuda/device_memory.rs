@@ -8,7 +8,7 @@ use vggx::backend::cuda::{
     Precision, Stored,
 };
 use vggx::backend::{
-    Backend, BackendError, Batch, Gate, Moments, Pass, PassId, Pixels, Relevance, Start, Trace,
+    Backend, BackendError, Batch, Gate, Moments, OwnedPixels, Pass, PassId, Pixels, Relevance, Start, Trace,
 };
 use vggx::explain::{Estimator, Explanation, Method, Operators, Recipe, Target, on_cuda};
 use vggx::weights::ElementType;
@@ -316,6 +316,50 @@ fn images_that_fail_leave_their_memory_as_it_is() {
 }
 
 #[test]
+fn pixels_come_to_the_host_and_explanations_go_back() {
+    let caller = Caller::in_primary_context();
+    let case = case();
+    let cuda = cuda(&case, Precision::F32);
+    let size = (9, 17);
+    let (height, width) = size;
+    for images in [1, 5] {
+        let photos: Vec<Vec<u8>> =
+            (0..images as u64).map(|image| random_pixels(image, height, width)).collect();
+        let planes = normalised_images(images, size);
+        let packed: Vec<Vec<u8>> = planes.iter().map(|planes| bytes(planes)).collect();
+        let stream = caller.stream();
+        for gap in [0, 3] {
+            let fetch = |on_device: &OnDevice| {
+                let Pixels::Device(pixels) = on_device.pixels(stream.for_calls()) else { unreachable!() };
+                cuda.fetch(&pixels, images, size).expect("they are there")
+            };
+            let fetched = fetch(&OnDevice::new(&caller, PixelFormat::Rgb8, &photos, size, gap));
+            assert!(matches!(fetched.as_pixels(), Pixels::Rgb8(pixels) if pixels == photos.concat()));
+            let fetched = fetch(&OnDevice::new(&caller, PixelFormat::Normalised, &packed, size, gap));
+            assert!(
+                matches!(fetched.as_pixels(), Pixels::Normalised(values) if bytes(values) == packed.concat())
+            );
+        }
+        let destinations = Destinations::new(&caller, images, 3 * height * width, Stored::F32);
+        let into = destinations.on(Detail::Planes, stream.for_calls());
+        assert_eq!(into.bytes(height, width), packed[0].len());
+        let explanations: Vec<Option<&[u8]>> =
+            packed.iter().enumerate().map(|(image, bytes)| (image != 2).then_some(&bytes[..])).collect();
+        cuda.store(&into, size, &explanations).expect("there is memory");
+        for (image, packed) in packed.iter().enumerate() {
+            let written = destinations.read(image);
+            assert!(if image == 2 {
+                written.iter().all(|&byte| byte == UNTOUCHED)
+            } else {
+                written == *packed
+            });
+        }
+        let cpu = case.backend(1);
+        assert_eq!(refusal(cpu.store(&into, size, &explanations)), CallersError::NoDevice);
+    }
+}
+
+#[test]
 fn work_begins_when_the_callers_is_done() {
     let caller = Caller::in_primary_context();
     let case = case();
@@ -355,6 +399,14 @@ fn work_begins_when_the_callers_is_done() {
         stream.synchronise();
         assert!(old.bytes() == untouched, "round {round}");
     }
+    // As are the host's copies.
+    let stream = caller.stream();
+    let memory = caller.upload(&photos[0]);
+    stream.start_upload(&memory, &late);
+    let addresses = [memory.address];
+    // SAFETY: as above.
+    let pixels = unsafe { DevicePixels::new(&addresses, PixelFormat::Rgb8, 3 * width, stream.for_calls()) };
+    assert!(cuda.fetch(&pixels, 1, size).expect("they are there") == OwnedPixels::Rgb8(photos[1].clone()));
     if host_driver::on_device() {
         return; // where it may be done in time
     }
@@ -627,6 +679,35 @@ fn child_prints_digests() {
     }
     if let Some(library) = library {
         assert_eq!(library.live(), live, "something was not freed");
+    }
+}
+
+#[test]
+fn calls_that_fail_are_told() {
+    if host_driver::on_device() {
+        return; // its driver does not fail on demand
+    }
+    let own = ("VGGX_TEST_OWN_CONTEXT", "1");
+    let calls = [
+        "cuCtxGetDevice",
+        "cuStreamGetCtx",
+        "cuStreamIsCapturing",
+        "cuStreamWaitEvent",
+        "cuEventRecord@3",
+        "cuPointerGetAttributes",
+        "cuPointerGetAttributes@30",
+    ];
+    for call in calls {
+        let fail = format!("{call}=801");
+        let text = ignored_in_child("device_memory::child_prints_digests", &[own, ("VGGX_HOST_FAIL", &fail)]);
+        let (name, _) = call.split_once('@').unwrap_or((call, ""));
+        let refused = printed(&text, "refused ").join(" ");
+        assert!(refused.contains(name) && refused.contains("CUDA_ERROR_NOT_SUPPORTED"), "{call}: {text}");
+    }
+    for kernel in ["gather_bytes", "gather_largest", "gather_planes_f16", "deliver_largest", "deliver_f16"] {
+        let fail = format!("{kernel}=801");
+        let text = ignored_in_child("device_memory::child_prints_digests", &[own, ("VGGX_HOST_FAIL", &fail)]);
+        assert!(!printed(&text, "refused ").is_empty(), "{kernel}: {text}");
     }
 }
 

@@ -51,7 +51,9 @@ pub use trace::{CudaTrace, Decisions};
 
 use super::chain::Chain;
 use super::profile::Profiler;
-use super::{Backend, BackendError, Batch, Learner, Moments, OperatorSource, Pass, PassId, Trace};
+use super::{
+    Backend, BackendError, Batch, Learner, Moments, OperatorSource, OwnedPixels, Pass, PassId, Trace,
+};
 use crate::network::Network;
 use device::Device;
 use learn::CudaLearner;
@@ -257,6 +259,24 @@ impl Backend for Cuda {
 
     fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
         Ok(Box::new(self.forward_trace(batch)?))
+    }
+
+    fn fetch(
+        &self,
+        pixels: &DevicePixels,
+        images: usize,
+        size: (usize, usize),
+    ) -> Result<OwnedPixels, BackendError> {
+        callers::fetch(&self.engine.device, pixels, images, size)
+    }
+
+    fn store(
+        &self,
+        destination: &DeviceDestination,
+        size: (usize, usize),
+        explanations: &[Option<&[u8]>],
+    ) -> Result<(), BackendError> {
+        callers::store(&self.engine.device, destination, size, explanations)
     }
 
     fn preferred_batch(&self) -> usize {

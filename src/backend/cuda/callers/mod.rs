@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `pixels` | images that are read where they lie |
 //! | `destination` | memory that explanations are written to |
+//! | `copies` | copies of both from and to the host |
 //! | `address` | whether an address is what it is said to be |
 //! | `error` | what can be wrong with all of them |
 //!
@@ -12,10 +13,12 @@
 //! does next, on any stream, comes after it.
 
 mod address;
+mod copies;
 mod destination;
 mod error;
 mod pixels;
 
+pub(super) use copies::{fetch, store};
 pub use destination::{DeviceDestination, Stored};
 pub use error::CallersError;
 pub use pixels::{DevicePixels, PixelFormat};

@@ -70,6 +70,15 @@ impl<'a> DevicePixels<'a> {
         self.stream
     }
 
+    pub(super) fn addresses(&self) -> &'a [u64] {
+        self.addresses
+    }
+
+    /// Bytes from row to row.
+    pub(super) fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+
     /// Refuses what is not `images` images of this size on the device.
     pub(in super::super) fn check(
         &self,
