@@ -4,7 +4,8 @@ use super::arguments::{Versioned, check_array, check_pointer, product, read, sli
 use super::core::Core;
 use super::error::Failure;
 use super::status::{VGGX_ERROR_MEMORY, VGGX_ERROR_UNSUPPORTED};
-use crate::backend::{Batch, Pixels};
+use crate::backend::cuda::{CallersStream, DevicePixels, PixelFormat};
+use crate::backend::{Backend, Batch, OwnedPixels, Pixels};
 use std::borrow::Cow;
 use std::ffi::c_void;
 
@@ -44,8 +45,9 @@ pub struct vggx_batch {
     pub format: i32,
     /// `VGGX_MEMORY_HOST` or `VGGX_MEMORY_CUDA`: where the pixels are.
     pub memory: i32,
-    /// With memory of the CUDA device, here or for the results: the stream (`CUstream`) whose earlier work makes the pixels,
-    /// and whose later work may use the results. Null: the default stream.
+    /// With memory of the CUDA device, here or for explanations: the stream (`CUstream`, `cudaStream_t`) of the engine's
+    /// context whose work so far makes the pixels, or still uses the buffers. The call's work begins after it, and has ended
+    /// when the call returns (or the job has ended). Null: the default stream.
     pub stream: *mut c_void,
 }
 
@@ -60,9 +62,19 @@ pub struct Shape {
     pub height: usize,
     pub width: usize,
     format: Format,
+    memory: Memory,
+    /// Of the device.
+    pub stream: CallersStream,
     /// Bytes from a row to the next.
     stride: usize,
     pixels: *const *const c_void,
+}
+
+/// Where something is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    Host,
+    Device,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,7 +107,7 @@ impl Shape {
             VGGX_PIXELS_NORMALISED => Format::Normalised,
             other => return Err(Failure::argument(format!("format is {other}, which is none"))),
         };
-        check_memory(batch.memory)?;
+        let memory = read_memory(batch.memory, core)?;
         if batch.images == 0 {
             return Err(Failure::argument("images is 0"));
         }
@@ -105,6 +117,9 @@ impl Shape {
             height: batch.height,
             width: batch.width,
             format,
+            memory,
+            // SAFETY: the caller's stream, kept until the call has returned, or the job has ended.
+            stream: unsafe { CallersStream::new(batch.stream) },
             stride: 0,
             pixels: batch.pixels,
         };
@@ -166,17 +181,24 @@ impl Shape {
                 Format::Normalised => check_pointer(pointer.cast::<f32>(), &name)?,
             }
         }
-        Ok(Images { pointers: pointers.to_vec(), row: self.row_bytes()?, rows: self.rows()?, shape: self })
+        Ok(Images {
+            pointers: pointers.to_vec(),
+            addresses: pointers.iter().map(|pointer| pointer.addr() as u64).collect(),
+            row: self.row_bytes()?,
+            rows: self.rows()?,
+            shape: self,
+        })
     }
 }
 
-/// Refuses memory that is none, or cannot be used.
-pub fn check_memory(memory: i32) -> Result<(), Failure> {
+/// Refuses memory that is none, or that the engine cannot reach.
+pub fn read_memory(memory: i32, core: &Core) -> Result<Memory, Failure> {
     match memory {
-        VGGX_MEMORY_HOST => Ok(()),
+        VGGX_MEMORY_HOST => Ok(Memory::Host),
+        VGGX_MEMORY_CUDA if core.device != "cpu" => Ok(Memory::Device),
         VGGX_MEMORY_CUDA => Err(Failure::new(
             VGGX_ERROR_UNSUPPORTED,
-            "memory of a CUDA device is not supported yet; use VGGX_MEMORY_HOST",
+            "memory is VGGX_MEMORY_CUDA, but the engine computes on the CPU; open it on the CUDA device",
         )),
         other => Err(Failure::argument(format!("memory is {other}, which is none"))),
     }
@@ -186,13 +208,15 @@ pub fn check_memory(memory: i32) -> Result<(), Failure> {
 pub struct Images {
     pub shape: Shape,
     pointers: Vec<*const c_void>,
+    /// The pointers as addresses of the device.
+    addresses: Vec<u64>,
     /// Bytes of a row.
     row: usize,
     /// Rows of an image.
     rows: usize,
 }
 
-// SAFETY: the pixels are only read, and whoever gives them to another thread keeps them where they are.
+// SAFETY: the pixels are only read, the stream is a handle, and whoever gives them to another thread keeps them where they are.
 unsafe impl Send for Images {}
 
 /// Images one after another.
@@ -206,15 +230,26 @@ pub struct Gathered<'a> {
 enum Values<'a> {
     Rgb8(Cow<'a, [u8]>),
     Normalised(Cow<'a, [f32]>),
+    /// Where they lie on the device.
+    Device(DevicePixels<'a>),
 }
 
 impl Images {
-    /// Brings the images together, without gaps; a single one without gaps stays where it is.
+    /// Brings the images together, without gaps; a single one without gaps stays where it is, and so do those on the device.
     ///
     /// # Safety
-    /// The pixels are there while `'a` lasts, and nobody writes them.
-    pub unsafe fn gather<'a>(&self) -> Result<Gathered<'a>, Failure> {
-        let Shape { images, height, width, format, .. } = self.shape;
+    /// The pixels are there while `'a` lasts, and nobody writes them; on the device, but work that the stream holds already.
+    pub unsafe fn gather<'a>(&'a self) -> Result<Gathered<'a>, Failure> {
+        let Shape { images, height, width, format, memory, stride, stream, .. } = self.shape;
+        if memory == Memory::Device {
+            let format = match format {
+                Format::Rgb8 => PixelFormat::Rgb8,
+                Format::Normalised => PixelFormat::Normalised,
+            };
+            // SAFETY: as the caller says.
+            let pixels = unsafe { DevicePixels::new(&self.addresses, format, stride, stream) };
+            return Ok(Gathered { images, height, width, values: Values::Device(pixels) });
+        }
         let values = match format {
             // SAFETY: as the caller says; pointers to float32 are aligned.
             Format::Rgb8 => Values::Rgb8(unsafe { self.gather_values::<u8>() }?),
@@ -263,18 +298,26 @@ impl Gathered<'_> {
         let pixels = match &self.values {
             Values::Rgb8(pixels) => Pixels::Rgb8(pixels),
             Values::Normalised(values) => Pixels::Normalised(values),
+            Values::Device(pixels) => Pixels::Device(*pixels),
         };
         Batch { images, height, width, pixels }
     }
 
-    /// The pixels as bytes.
-    pub fn bytes(&self) -> &[u8] {
+    /// Calls `work` with the pixels as bytes; those of the device are brought here.
+    pub fn with_bytes(&self, backend: &dyn Backend, work: impl FnOnce(&[u8])) -> Result<(), Failure> {
         match &self.values {
-            Values::Rgb8(pixels) => pixels,
-            // SAFETY: any bytes of float32 values can be read.
-            Values::Normalised(values) => unsafe {
-                std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(&values[..]))
+            Values::Rgb8(pixels) => work(pixels),
+            Values::Normalised(values) => work(bytes_of(values)),
+            Values::Device(pixels) => match backend.fetch(pixels, self.images, (self.height, self.width))? {
+                OwnedPixels::Rgb8(pixels) => work(&pixels),
+                OwnedPixels::Normalised(values) => work(bytes_of(&values)),
             },
         }
+        Ok(())
     }
+}
+
+fn bytes_of(values: &[f32]) -> &[u8] {
+    // SAFETY: any bytes of float32 values can be read.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }

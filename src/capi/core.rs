@@ -69,7 +69,7 @@ impl Core {
             None => None,
         };
         let OpenedDevice { backend, device, precision, notice } =
-            settings.device.open_on(&weights, || Ok(threads.clone()))?;
+            settings.device.open_on(&weights, threads)?;
         let explainer = Explainer::new(backend, &weights, patterns.as_ref(), &[], labels, settings.seed)?;
         let (threads, log) = (threads.clone(), settings.log);
         Ok((Core { explainer, weights, patterns, device, precision, log, threads }, notice))

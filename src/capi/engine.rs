@@ -9,11 +9,13 @@ use super::error::{Failure, call};
 use super::handle::{Opaque, borrow, give, take};
 use super::log::{Log, vggx_log_callback};
 use super::queue::Jobs;
-use super::status::{VGGX_ERROR_UNSUPPORTED, VGGX_OK, vggx_status};
+use super::status::{VGGX_OK, vggx_status};
+use crate::backend::cuda::CallersContext;
 use crate::explain::Method;
 use crate::network::PreprocessingOverrides;
 use crate::setup::{DeviceChoice, DeviceRequest, PrecisionChoice};
 use std::ffi::{c_char, c_void};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// A network on a device, with the methods to explain it. Any number of threads may use one at the same time, and there may
@@ -80,8 +82,9 @@ pub struct vggx_engine_options {
     pub log: vggx_log_callback,
     /// Handed to `log` as it is.
     pub log_user: *mut c_void,
-    /// The CUDA context (`CUcontext`) to work in; it must outlive the engine. Null: the device's primary context. The
-    /// caller's current context is the same after every call as before it.
+    /// The CUDA context (`CUcontext`) to work in, on its device, which `device` must not contradict; it must outlive the
+    /// engine, its jobs and its learners. Null: the device's primary context, in which programs work that use CUDA's runtime
+    /// library. The calling thread's current context is the same after every call as before it.
     pub cuda_context: *mut c_void,
 }
 
@@ -122,9 +125,6 @@ pub unsafe extern "C" fn vggx_engine_open(
 /// # Safety
 /// Strings end, and `mean` and `std` are null or lead to three numbers.
 unsafe fn settings(options: &vggx_engine_options) -> Result<Settings, Failure> {
-    if !options.cuda_context.is_null() {
-        return Err(Failure::new(VGGX_ERROR_UNSUPPORTED, "cuda_context is not supported yet; leave it null"));
-    }
     if options.reserved != 0 {
         return Err(Failure::argument("reserved is not zero"));
     }
@@ -152,6 +152,8 @@ unsafe fn settings(options: &vggx_engine_options) -> Result<Settings, Failure> {
                 device,
                 precision,
                 batch: Some(count(options.batch, "batch")?).filter(|&batch| batch > 0),
+                // The caller says that it is a context, which outlives the engine.
+                context: NonNull::new(options.cuda_context).map(|context| CallersContext::new(context)),
             },
             threads: count(options.threads, "threads")?,
             seed: options.seed,

@@ -5,6 +5,7 @@ use super::status::{
     VGGX_ERROR_INTERNAL, VGGX_ERROR_MEMORY, VGGX_ERROR_UNSUPPORTED, vggx_status,
 };
 use crate::backend::BackendError;
+use crate::backend::cuda::CallersError;
 use crate::backend::cuda::device::DeviceError;
 use crate::explain::{ExplainError, OperatorError, PrepareError, TargetError};
 use crate::images::{ImageError, ImageProblem};
@@ -170,6 +171,9 @@ impl From<OpenDeviceError> for Failure {
                 _ => VGGX_ERROR_DEVICE,
             },
             OpenDeviceError::Precision { .. } => VGGX_ERROR_UNSUPPORTED,
+            OpenDeviceError::OtherContext { .. } | OpenDeviceError::ContextWithoutDevice => {
+                VGGX_ERROR_ARGUMENT
+            }
             OpenDeviceError::Cpu(error) => status_of_backend(error),
         };
         Failure::new(status, error.to_string())
@@ -181,7 +185,10 @@ fn status_of_backend(error: &BackendError) -> vggx_status {
         BackendError::Network(_) | BackendError::BatchSize { .. } | BackendError::Target { .. } => {
             VGGX_ERROR_ARGUMENT
         }
-        BackendError::Unsupported { .. } => VGGX_ERROR_UNSUPPORTED,
+        BackendError::Unsupported { .. } | BackendError::Callers(CallersError::NoDevice) => {
+            VGGX_ERROR_UNSUPPORTED
+        }
+        BackendError::Callers(_) => VGGX_ERROR_ARGUMENT,
         BackendError::ActivationOverflow { .. } | BackendError::SignalOverflow { .. } => VGGX_ERROR_IMAGE,
         BackendError::Threads { .. }
         | BackendError::Memory { .. }

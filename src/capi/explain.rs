@@ -3,15 +3,15 @@
 use super::arguments::{
     Versioned, check_array, check_pointer, expect_count, optional_string, product, read, slice,
 };
-use super::batch::{Images, Shape, check_memory, vggx_batch};
+use super::batch::{Images, Memory, Shape, read_memory, vggx_batch};
 use super::core::Core;
 use super::engine::{Engine, read_methods, vggx_engine};
 use super::error::{Failure, call};
-use super::half::to_half;
 use super::handle::borrow;
 use super::outcome::Outcomes;
 use super::status::{VGGX_ERROR_UNSUPPORTED, VGGX_OK, vggx_status};
-use crate::explain::{Detail, Explained, Explanation, Exponent, Method, Request, Target};
+use crate::backend::cuda::{self, DeviceDestination, Stored};
+use crate::explain::{Detail, Explained, Explanation, Exponent, Method, Request, Target, to_half};
 use half::f16;
 use std::ffi::{c_char, c_void};
 
@@ -136,6 +136,7 @@ pub struct Task {
     targets: Vec<Target>,
     detail: Detail,
     element: Element,
+    memory: Memory,
     /// Values of an array.
     values: usize,
     /// One an image and method.
@@ -179,7 +180,7 @@ impl Task {
             VGGX_DETAIL_HEAT_MAP => Detail::HeatMap,
             other => return Err(Failure::argument(format!("detail is {other}, which is none"))),
         };
-        check_memory(request.memory)?;
+        let memory = read_memory(request.memory, core)?;
         if request.reserved != 0 {
             return Err(Failure::argument("reserved is not zero"));
         }
@@ -225,7 +226,8 @@ impl Task {
         }
         // SAFETY: as above.
         let images = unsafe { shape.pixels() }?;
-        Ok(Task { images, methods, targets, detail, element, values, outputs: outputs.to_vec(), places })
+        let outputs = outputs.to_vec();
+        Ok(Task { images, methods, targets, detail, element, memory, values, outputs, places })
     }
 
     /// Explains the images and fills the caller's buffers.
@@ -264,9 +266,39 @@ impl Task {
             Element::F32 => Exponent::Folded,
             Element::F16 => Exponent::Apart,
         };
-        let request = Request { methods: &self.methods, detail: self.detail, exponent };
+        let addresses = self.addresses();
+        // SAFETY: as the caller says.
+        let destinations = unsafe { self.destinations(&addresses) };
+        let destinations = (self.memory == Memory::Device).then_some(&destinations[..]);
+        let request = Request { methods: &self.methods, detail: self.detail, exponent, destinations };
         let explained = core.explainer.explain_batch(&gathered.batch(), &self.targets, &request)?;
         Ok(explained.into_iter().map(|explained| explained.map_err(Failure::from)).collect())
+    }
+
+    /// The buffers of each method as addresses of the device, one an image.
+    fn addresses(&self) -> Vec<Vec<u64>> {
+        let methods = self.methods.len();
+        let of_method = |method| self.outputs.iter().skip(method).step_by(methods);
+        (0..methods).map(|method| of_method(method).map(|output| output.addr() as u64).collect()).collect()
+    }
+
+    /// # Safety
+    /// As [`Task::run`], of buffers on the device; where they are not, the destinations must not be used.
+    unsafe fn destinations<'a>(&self, addresses: &'a [Vec<u64>]) -> Vec<DeviceDestination<'a>> {
+        let detail = match self.detail {
+            Detail::HeatMap => cuda::Detail::HeatMap,
+            _ => cuda::Detail::Planes,
+        };
+        let stored = match self.element {
+            Element::F32 => Stored::F32,
+            Element::F16 => Stored::F16,
+        };
+        let stream = self.images.shape.stream;
+        addresses
+            .iter()
+            // SAFETY: as the caller says.
+            .map(|addresses| unsafe { DeviceDestination::new(addresses, detail, stored, stream) })
+            .collect()
     }
 
     /// Fills an image's buffers and its results.
@@ -276,8 +308,11 @@ impl Task {
     unsafe fn put(&self, image: usize, explained: &Explained) -> Result<(), Failure> {
         let first = image * self.methods.len();
         for (index, explanation) in explained.explanations.iter().enumerate() {
-            // SAFETY: as the caller says; each buffer has room for `values` values and is aligned for them.
-            let scale = unsafe { self.put_array(self.outputs[first + index], explanation) };
+            let scale = match self.memory {
+                // SAFETY: as the caller says; each buffer has room for `values` values and is aligned for them.
+                Memory::Host => unsafe { self.put_array(self.outputs[first + index], explanation) },
+                Memory::Device => explanation.scale_log2,
+            };
             if !self.places.scale_log2.is_null() {
                 // SAFETY: as above, for one exponent an image and method.
                 unsafe { self.places.scale_log2.add(first + index).write(scale) };

@@ -140,7 +140,8 @@ impl<'a> Sums<'a> {
             failure
         })?;
         self.images += failures.iter().filter(|failure| failure.is_none()).count() as u64;
-        self.pixels.update(images.bytes());
+        let pixels = &mut self.pixels;
+        images.with_bytes(self.core.explainer.backend(), |bytes| pixels.update(bytes))?;
         Ok(failures)
     }
 

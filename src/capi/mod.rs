@@ -14,7 +14,7 @@
 //! | `image` | image files |
 //! | `batch` | pixels of the caller |
 //! | `classify`, `outcome` | responses and classes; what became of each image |
-//! | `explain`, `half` | explanations into the caller's buffers |
+//! | `explain` | explanations into the caller's buffers |
 //! | `job`, `queue` | the same, while the caller does something else |
 //! | `learner`, `learning`, `solve` | patterns for other networks |
 //!
@@ -33,7 +33,6 @@ pub mod description;
 pub mod engine;
 pub mod error;
 pub mod explain;
-mod half;
 mod handle;
 pub mod image;
 pub mod job;

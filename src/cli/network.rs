@@ -111,14 +111,14 @@ impl WeightOptions {
 impl DeviceOptions {
     /// Prepares a network's forward pass on the device, for batches of so many images where the user says.
     pub fn open(&self, weights: &Arc<Weights>, batch: Option<usize>) -> Result<OpenedDevice, Failure> {
-        let request = DeviceRequest { device: self.device, precision: self.precision, batch };
+        let request = DeviceRequest { device: self.device, precision: self.precision, batch, context: None };
         request.open(weights, self.threads()).map_err(|error| match &error {
             OpenDeviceError::Cuda { .. } => Failure::Run(format!("--{error}")),
             OpenDeviceError::Precision { precision, .. } => Failure::Run(format!(
                 "--precision {precision}: the CPU computes in f32{}; leave the option out or use --precision f32",
                 error.reason()
             )),
-            OpenDeviceError::Cpu(error) => error.into(),
+            error => error.into(),
         })
     }
 

@@ -12,6 +12,8 @@ pub enum ImagePixels<'a> {
     Rgb8(&'a [u8]),
     /// \[3, height, width\], the network's input.
     Normalised(&'a [f32]),
+    /// Not here, and not needed: nothing is made of them.
+    Elsewhere,
 }
 
 /// A method's array is made of the network's input, or of what its pass brought back.
@@ -57,6 +59,7 @@ fn network_input(pixels: ImagePixels, preprocessing: &Preprocessing) -> Vec<f32>
     let pixels = match pixels {
         ImagePixels::Rgb8(pixels) => pixels,
         ImagePixels::Normalised(planes) => return planes.to_vec(),
+        ImagePixels::Elsewhere => return Vec::new(),
     };
     let plane = pixels.len() / 3;
     let normalised = preprocessing.normalise(pixels);

@@ -46,6 +46,21 @@ pub fn on_cuda(weights: &Arc<Weights>, options: &CudaOptions) -> Result<Cuda, Ba
     )
 }
 
+/// As [`on_cuda`], with threads that are there for what the host does.
+pub(crate) fn on_cuda_threads(
+    weights: &Arc<Weights>,
+    options: &CudaOptions,
+    threads: Arc<Threads>,
+) -> Result<Cuda, BackendError> {
+    Cuda::on_threads(
+        weights.network().clone(),
+        Arc::new(Operators::forward(weights.clone())),
+        biases(weights),
+        options,
+        threads,
+    )
+}
+
 /// One vector a parametric layer.
 fn biases(weights: &Weights) -> Vec<Vec<f32>> {
     (0..weights.network().parametric().count()).map(|layer| weights.bias(layer).to_vec()).collect()

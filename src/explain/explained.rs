@@ -1,6 +1,7 @@
 //! What is asked about images, and what comes of it.
 
 use super::method::{Kind, Method};
+use crate::backend::cuda::DeviceDestination;
 
 /// One image of a batch.
 #[derive(Clone, Copy)]
@@ -20,6 +21,9 @@ pub struct Request<'a> {
     pub detail: Detail,
     /// How its power of two is given.
     pub exponent: Exponent,
+    /// Where on the device the arrays go, for each method; without it they come to the host. What destinations say about the
+    /// arrays goes over `detail` and `exponent`.
+    pub destinations: Option<&'a [DeviceDestination<'a>]>,
 }
 
 /// What is wanted of an array.
@@ -75,7 +79,7 @@ pub struct Explanation {
     /// The method.
     pub method: Method,
     /// \[3, height, width\], red, green, blue, or a heat map \[height, width\], in units of the network's normalised input;
-    /// the value is `values` · 2^`scale_log2`.
+    /// the value is `values` · 2^`scale_log2`. Empty where the array went to a device.
     pub values: Vec<f32>,
     /// 0 unless float32 would overflow, where the exponent is [`Exponent::Folded`].
     pub scale_log2: i32,

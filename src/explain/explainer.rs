@@ -1,12 +1,16 @@
 //! Runs methods on batches of images.
 
 use super::assemble::{ImagePixels, Part, assemble};
+use super::deliver::deliver;
 use super::error::{ExplainError, PrepareError};
 use super::explained::{Detail, Explained, Explanation, Exponent, Input, Request};
 use super::method::{Method, Operator, Recipe};
 use super::operators::Operators;
 use super::target::{Target, TargetError};
-use crate::backend::{Backend, BackendError, Batch, Gate, Pass, PassId, Pixels, Relevance, Start};
+use crate::backend::cuda::{self, DeviceDestination, Stored};
+use crate::backend::{
+    Backend, BackendError, Batch, Gate, OwnedPixels, Pass, PassId, Pixels, Relevance, Start, Trace,
+};
 use crate::network::Preprocessing;
 use crate::patterns::Patterns;
 use crate::weights::Weights;
@@ -54,6 +58,17 @@ enum Source {
         index: usize,
         times_input: bool,
     },
+    /// A pass that leaves its results on the device.
+    OnDevice {
+        pass: PassId,
+    },
+}
+
+impl Source {
+    /// Whether the host needs the input itself.
+    fn needs_input(self) -> bool {
+        matches!(self, Source::Input | Source::Run { times_input: true, .. })
+    }
 }
 
 /// A pass that runs once in a call, whatever number of methods it serves.
@@ -76,6 +91,7 @@ struct PlannedMethod {
     method: Method,
     source: Source,
     heat_map: bool,
+    exponent: Exponent,
 }
 
 impl Explainer {
@@ -190,7 +206,12 @@ impl Explainer {
         let resolve = |image: usize, responses: &[f32]| {
             target.resolve(responses, self.labels.as_deref(), inputs[image].key)
         };
-        let request = Request { methods: &self.methods, detail: self.detail, exponent: Exponent::Folded };
+        let request = Request {
+            methods: &self.methods,
+            detail: self.detail,
+            exponent: Exponent::Folded,
+            destinations: None,
+        };
         self.run(&batch, &resolve, &request)
     }
 
@@ -198,7 +219,7 @@ impl Explainer {
     /// ones are single images'.
     ///
     /// # Panics
-    /// When there are more or fewer targets than images.
+    /// When there are more or fewer targets than images, or destinations than methods.
     ///
     /// # Errors
     /// [`ExplainError::NotPrepared`]; [`ExplainError::Backend`] when the network cannot run on images of this size, or the
@@ -262,30 +283,33 @@ impl Explainer {
                 false => trace.backward(run.pass, &start),
                 true => trace.heat_maps(run.pass, &start),
             };
-            // What is wrong with the device is wrong with all images.
-            if let Some(Err(error)) = relevance.iter().find(|one| matches!(one, Err(BackendError::Device(_))))
-            {
-                return Err(error.clone().into());
-            }
+            refuse_broken_device(&relevance)?;
             relevances.push(relevance.into_iter());
         }
+        let mut placed = self.place(&*trace, &plan, &start, request)?;
         let responses: Vec<Vec<f32>> =
             (0..batch.images).map(|image| trace.responses(image).to_vec()).collect();
         // The device is free for another batch while this one is put together.
         drop(trace);
+        let fetched = self.fetch(batch, &plan)?;
+        let batch =
+            &Batch { pixels: fetched.as_ref().map_or(batch.pixels, OwnedPixels::as_pixels), ..*batch };
         let images: Vec<_> = targets
             .into_iter()
             .zip(responses)
             .enumerate()
             .map(|(image, (target, responses))| {
                 // Every pass gives one result an image; they are taken in step.
-                let relevances: Vec<_> = relevances.iter_mut().filter_map(Iterator::next).collect();
-                (image_pixels(batch, image), target, responses, relevances)
+                let back = BroughtBack {
+                    relevances: relevances.iter_mut().filter_map(Iterator::next).collect(),
+                    exponents: placed.iter_mut().filter_map(Iterator::next).collect(),
+                };
+                (image_pixels(batch, image), target, responses, back)
             })
             .collect();
-        let explained = |(pixels, target, responses, relevances): (_, Result<_, _>, Vec<f32>, Vec<_>)| {
+        let explained = |(pixels, target, responses, back): (_, Result<_, _>, Vec<f32>, BroughtBack)| {
             let target = target?;
-            let explanations = self.arrays(&plan, pixels, &relevances, request.exponent)?;
+            let explanations = self.arrays(&plan, pixels, &back)?;
             Ok(Explained {
                 target,
                 label: self.labels.as_ref().and_then(|labels| labels.get(target)).cloned(),
@@ -295,25 +319,77 @@ impl Explainer {
             })
         };
         // Waking threads takes longer than a small image.
-        if images.len() < 2 {
-            return Ok(images.into_iter().map(explained).collect());
+        let mut images: Vec<_> = if images.len() < 2 {
+            images.into_iter().map(explained).collect()
+        } else {
+            self.beside(|| images.into_par_iter().map(explained).collect())
+        };
+        for (method, planned) in plan.methods.iter().enumerate() {
+            if let (Some(destinations), false) =
+                (request.destinations, matches!(planned.source, Source::OnDevice { .. }))
+            {
+                let size = (batch.height, batch.width);
+                deliver(&*self.backend, &destinations[method], size, method, &mut images)?;
+            }
         }
-        Ok(self.beside(|| images.into_par_iter().map(explained).collect()))
+        Ok(images)
+    }
+
+    /// Runs the passes whose results stay on the device. Gives the exponents of each.
+    fn place(
+        &self,
+        trace: &dyn Trace,
+        plan: &Plan,
+        start: &[usize],
+        request: &Request,
+    ) -> Result<Vec<std::vec::IntoIter<Result<i32, BackendError>>>, ExplainError> {
+        let mut placed = Vec::new();
+        for (planned, destination) in plan.methods.iter().zip(request.destinations.unwrap_or_default()) {
+            let Source::OnDevice { pass } = planned.source else { continue };
+            let exponents = trace.backward_into(pass, start, destination)?;
+            refuse_broken_device(&exponents)?;
+            placed.push(exponents.into_iter());
+        }
+        Ok(placed)
+    }
+
+    /// Brings pixels of the device to the host, where something is made of them here.
+    fn fetch(&self, batch: &Batch, plan: &Plan) -> Result<Option<OwnedPixels>, ExplainError> {
+        match batch.pixels {
+            Pixels::Device(pixels) if plan.methods.iter().any(|planned| planned.source.needs_input()) => {
+                let size = (batch.height, batch.width);
+                Ok(Some(self.backend.fetch(&pixels, batch.images, size)?))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Finds the passes that a call runs, each once.
     fn plan(&self, request: &Request) -> Result<Plan, ExplainError> {
+        if let Some(destinations) = request.destinations {
+            assert_eq!(destinations.len(), request.methods.len(), "one destination a method");
+        }
         let mut runs = Vec::new();
         let methods = request
             .methods
             .iter()
-            .map(|&method| {
+            .enumerate()
+            .map(|(index, &method)| {
+                let destination = request.destinations.map(|destinations| &destinations[index]);
+                let (detail, exponent) = match destination {
+                    Some(destination) => of_destination(destination),
+                    None => (request.detail, request.exponent),
+                };
                 let (source, heat_map) = match method.recipe() {
-                    Recipe::Input => (Source::Input, request.detail.is_heat_map(method, true)),
+                    Recipe::Input => (Source::Input, detail.is_heat_map(method, true)),
                     Recipe::Pass { operator, gate, start, times_input } => {
-                        let heat_map = request.detail.is_heat_map(method, times_input);
+                        let heat_map = detail.is_heat_map(method, times_input);
                         let pass =
                             self.pass((operator, gate, start)).ok_or(ExplainError::NotPrepared { method })?;
+                        if destination.is_some() && !times_input {
+                            let source = Source::OnDevice { pass };
+                            return Ok(PlannedMethod { method, source, heat_map, exponent });
+                        }
                         let run = Run { pass, heat_map: heat_map && !times_input };
                         let index = runs.iter().position(|known| *known == run).unwrap_or_else(|| {
                             runs.push(run);
@@ -322,7 +398,7 @@ impl Explainer {
                         (Source::Run { index, times_input }, heat_map)
                     }
                 };
-                Ok(PlannedMethod { method, source, heat_map })
+                Ok(PlannedMethod { method, source, heat_map, exponent })
             })
             .collect::<Result<_, ExplainError>>()?;
         Ok(Plan { runs, methods })
@@ -333,19 +409,23 @@ impl Explainer {
         &self,
         plan: &Plan,
         pixels: ImagePixels,
-        relevances: &[Result<Relevance, BackendError>],
-        exponent: Exponent,
+        back: &BroughtBack,
     ) -> Result<Vec<Explanation>, ExplainError> {
+        // Those of passes that left their results on the device come one after another.
+        let mut exponents = back.exponents.iter();
         plan.methods
             .iter()
-            .map(|&PlannedMethod { method, source, heat_map }| {
+            .map(|&PlannedMethod { method, source, heat_map, exponent }| {
+                let failed = |source| ExplainError::Method { method, source };
                 let part = match source {
                     Source::Input => Part::Input,
                     Source::Run { index, times_input } => {
-                        let relevance = relevances[index]
-                            .clone()
-                            .map_err(|source| ExplainError::Method { method, source })?;
+                        let relevance = back.relevances[index].clone().map_err(failed)?;
                         Part::Pass { relevance, times_input }
+                    }
+                    Source::OnDevice { .. } => {
+                        let scale_log2 = exponents.next().cloned().unwrap_or(Ok(0)).map_err(failed)?;
+                        return Ok(Explanation { method, values: Vec::new(), scale_log2 });
                     }
                 };
                 let (values, scale_log2) = assemble(part, pixels, heat_map, exponent, &self.preprocessing);
@@ -355,6 +435,36 @@ impl Explainer {
     }
 }
 
+/// What passes brought back of one image.
+struct BroughtBack {
+    /// One a run.
+    relevances: Vec<Result<Relevance, BackendError>>,
+    /// One a pass that left its results on the device.
+    exponents: Vec<Result<i32, BackendError>>,
+}
+
+/// What is wrong with the device is wrong with all images.
+fn refuse_broken_device<T>(results: &[Result<T, BackendError>]) -> Result<(), ExplainError> {
+    let broken = results.iter().find_map(|result| match result {
+        Err(error @ BackendError::Device(_)) => Some(error.clone()),
+        _ => None,
+    });
+    broken.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What a destination says about an array.
+fn of_destination(destination: &DeviceDestination) -> (Detail, Exponent) {
+    let detail = match destination.detail() {
+        cuda::Detail::Planes => Detail::Planes,
+        cuda::Detail::HeatMap => Detail::HeatMap,
+    };
+    let exponent = match destination.stored() {
+        Stored::F32 => Exponent::Folded,
+        Stored::F16 => Exponent::Apart,
+    };
+    (detail, exponent)
+}
+
 /// The pixels of one image of a batch.
 fn image_pixels<'a>(batch: &Batch<'a>, image: usize) -> ImagePixels<'a> {
     let len = 3 * batch.height * batch.width;
@@ -362,6 +472,8 @@ fn image_pixels<'a>(batch: &Batch<'a>, image: usize) -> ImagePixels<'a> {
     match batch.pixels {
         Pixels::Rgb8(pixels) => ImagePixels::Rgb8(&pixels[place]),
         Pixels::Normalised(planes) => ImagePixels::Normalised(&planes[place]),
+        // They are brought here where they are needed.
+        Pixels::Device(_) => ImagePixels::Elsewhere,
     }
 }
 

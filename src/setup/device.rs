@@ -1,9 +1,9 @@
 //! Which device computes, and in which arithmetic.
 
 use crate::backend::cuda::device::DeviceError;
-use crate::backend::cuda::{Cuda, CudaOptions, Precision, architectures};
+use crate::backend::cuda::{CallersContext, Cuda, CudaOptions, Precision, architectures};
 use crate::backend::{Backend, BackendError};
-use crate::explain::{on_cpu_threads, on_cuda};
+use crate::explain::{on_cpu_threads, on_cuda_threads};
 use crate::threads::Threads;
 use crate::weights::Weights;
 use std::fmt;
@@ -122,6 +122,8 @@ pub struct DeviceRequest {
     pub precision: PrecisionChoice,
     /// Images a batch, where the user says.
     pub batch: Option<usize>,
+    /// The CUDA context to work in, of the device that is asked for; without it the device's primary one.
+    pub context: Option<CallersContext>,
 }
 
 /// Why no device was opened.
@@ -135,6 +137,19 @@ pub enum OpenDeviceError {
         /// Why.
         source: BackendError,
     },
+    /// The CUDA context is of another device, or the CPU was asked for.
+    #[error(
+        "the CUDA context is of device cuda:{number}, and {asked} was asked for; ask for that device, or for none"
+    )]
+    OtherContext {
+        /// The context's device.
+        number: usize,
+        /// What was asked for.
+        asked: DeviceChoice,
+    },
+    /// The CPU was asked for, and a CUDA context was given.
+    #[error("a CUDA context was given, and the CPU was asked for; ask for a CUDA device, or give no context")]
+    ContextWithoutDevice,
     /// The CPU does not have the arithmetic that was asked for.
     #[error("precision {precision}: the CPU computes in f32{}; leave it out or ask for precision f32", self.reason())]
     Precision {
@@ -167,49 +182,82 @@ impl DeviceRequest {
     /// # Errors
     /// When the device cannot be used, or threads cannot be started.
     pub fn open(self, weights: &Arc<Weights>, threads: usize) -> Result<OpenedDevice, OpenDeviceError> {
-        let start = || {
-            Threads::new(threads, "vggx-cpu")
-                .map(Arc::new)
-                .map_err(|error| BackendError::Threads { threads, reason: error.to_string() })
-        };
-        self.open_on(weights, start)
+        let threads = Threads::new(threads, "vggx")
+            .map_err(|error| BackendError::Threads { threads, reason: error.to_string() })?;
+        self.open_on(weights, &Arc::new(threads))
     }
 
-    /// As [`DeviceRequest::open`], on threads that are made where the CPU computes, or are there.
+    /// As [`DeviceRequest::open`], on threads that are there.
     pub(crate) fn open_on(
         self,
         weights: &Arc<Weights>,
-        threads: impl FnOnce() -> Result<Arc<Threads>, BackendError>,
+        threads: &Arc<Threads>,
     ) -> Result<OpenedDevice, OpenDeviceError> {
+        if self.context.is_some() {
+            return self.open_context(weights, threads);
+        }
         match self.device {
             DeviceChoice::Cpu => self.open_cpu(weights, None, threads),
-            DeviceChoice::Cuda(number) => match self.open_cuda(weights, number) {
-                Ok(cuda) => Ok(self.opened(cuda, number)),
+            DeviceChoice::Cuda(number) => match self.open_cuda(weights, number, threads) {
+                Ok(cuda) => Ok(self.opened(cuda)),
                 Err(source) => Err(OpenDeviceError::Cuda { number, source }),
             },
-            DeviceChoice::Auto => match self.open_first(weights) {
-                Ok((cuda, number)) => Ok(self.opened(cuda, number)),
+            DeviceChoice::Auto => match self.open_first(weights, threads) {
+                Ok(cuda) => Ok(self.opened(cuda)),
                 Err(error) => self.open_cpu(weights, Some(error), threads),
             },
         }
     }
 
-    fn open_cuda(self, weights: &Arc<Weights>, device: usize) -> Result<Cuda, BackendError> {
+    /// Whoever has a context means its device: there is no way back to the CPU.
+    fn open_context(
+        self,
+        weights: &Arc<Weights>,
+        threads: &Arc<Threads>,
+    ) -> Result<OpenedDevice, OpenDeviceError> {
+        let asked = match self.device {
+            DeviceChoice::Cpu => return Err(OpenDeviceError::ContextWithoutDevice),
+            DeviceChoice::Cuda(number) => Some(number),
+            DeviceChoice::Auto => None,
+        };
+        let number = asked.unwrap_or(0);
+        let cuda = self
+            .open_cuda(weights, number, threads)
+            .map_err(|source| OpenDeviceError::Cuda { number, source })?;
+        match cuda.device_number() {
+            number if asked.is_some_and(|asked| asked != number) => {
+                Err(OpenDeviceError::OtherContext { number, asked: self.device })
+            }
+            _ => Ok(self.opened(cuda)),
+        }
+    }
+
+    fn open_cuda(
+        self,
+        weights: &Arc<Weights>,
+        device: usize,
+        threads: &Arc<Threads>,
+    ) -> Result<Cuda, BackendError> {
         // Before the driver is asked: loading it takes long.
         if architectures().is_empty() {
             return Err(DeviceError::NoKernels.into());
         }
-        let options = CudaOptions { device, precision: self.precision.on_cuda(), batch: self.batch };
-        on_cuda(weights, &options)
+        let options = CudaOptions {
+            device,
+            context: self.context,
+            precision: self.precision.on_cuda(),
+            batch: self.batch,
+        };
+        on_cuda_threads(weights, &options, threads.clone())
     }
 
     /// The first device that the kernels run on, or why not even the first one does.
-    fn open_first(self, weights: &Arc<Weights>) -> Result<(Cuda, usize), BackendError> {
+    fn open_first(self, weights: &Arc<Weights>, threads: &Arc<Threads>) -> Result<Cuda, BackendError> {
         let mut first = None;
         let mut number = 0;
         loop {
-            match self.open_cuda(weights, number) {
-                Ok(cuda) => return Ok((cuda, number)),
+            match self.open_cuda(weights, number, threads) {
+                Ok(cuda) => return Ok(cuda),
                 Err(error @ BackendError::Device(DeviceError::NoCode { .. })) => {
                     first.get_or_insert(error);
                 }
@@ -219,10 +267,10 @@ impl DeviceRequest {
         }
     }
 
-    fn opened(self, cuda: Cuda, number: usize) -> OpenedDevice {
+    fn opened(self, cuda: Cuda) -> OpenedDevice {
         OpenedDevice {
+            device: DeviceChoice::Cuda(cuda.device_number()).to_string(),
             backend: Box::new(cuda),
-            device: DeviceChoice::Cuda(number).to_string(),
             precision: name(self.precision.on_cuda()),
             notice: None,
         }
@@ -232,14 +280,14 @@ impl DeviceRequest {
         self,
         weights: &Arc<Weights>,
         no_cuda: Option<BackendError>,
-        threads: impl FnOnce() -> Result<Arc<Threads>, BackendError>,
+        threads: &Arc<Threads>,
     ) -> Result<OpenedDevice, OpenDeviceError> {
         let no_cuda = no_cuda.map(|error| why_not(&error));
         if let PrecisionChoice::F16 | PrecisionChoice::Bf16 = self.precision {
             return Err(OpenDeviceError::Precision { precision: name(self.precision.on_cuda()), no_cuda });
         }
         Ok(OpenedDevice {
-            backend: Box::new(on_cpu_threads(weights, threads()?)?),
+            backend: Box::new(on_cpu_threads(weights, threads.clone())?),
             device: DeviceChoice::Cpu.to_string(),
             precision: name(Precision::F32),
             notice: no_cuda.map(|reason| format!("computing on the CPU: {reason}")),

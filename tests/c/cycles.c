@@ -1,10 +1,12 @@
-/* Opens and closes everything thousands of times: the memory of the process must not grow.
+/* Opens and closes everything thousands of times: the memory of the process must not grow, and no thread may be left.
  *
  *   cycles FOLDER [CYCLES]
  */
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "narrow_network.h"
@@ -14,7 +16,11 @@ enum {
     /* Bytes that a cycle may leave on average. Leaks are larger: the smallest handle holds more. */
     LEFT_A_CYCLE = 200,
     /* Freed memory that the allocator keeps or not, by chance. */
-    SLACK = 512 * 1024
+    SLACK = 512 * 1024,
+    /* Fewer say nothing about memory that grows. */
+    ENOUGH = 1000,
+    /* Every so many cycles files are written, which takes as long as the disk does. */
+    WRITING = 100
 };
 
 static void must(vggx_status status, const char *what) {
@@ -37,8 +43,34 @@ static long resident(void) {
     return pages < 0 ? -1 : pages * sysconf(_SC_PAGESIZE);
 }
 
+/* Threads of the process, or -1 where the system does not tell. */
+static int threads(void) {
+    DIR *folder = opendir("/proc/self/task");
+    if (folder == NULL) {
+        return -1;
+    }
+    int count = 0;
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        count += entry->d_name[0] != '.';
+    }
+    closedir(folder);
+    return count;
+}
+
+/* Whether there are no more threads than before; ones that were joined need a moment to be gone. */
+static int threads_are_gone(int before) {
+    const struct timespec moment = {.tv_sec = 0, .tv_nsec = 10000000};
+    for (int attempt = 0; attempt < 500; attempt++) {
+        if (threads() <= before) {
+            return 1;
+        }
+        nanosleep(&moment, NULL);
+    }
+    return 0;
+}
+
 /* Every kind of handle, used and unused, and calls that fail. */
-static void cycle(const char *weights, const char *picture) {
+static void cycle(long round, const char *weights, const char *picture, const char *moments, const char *patterns) {
     vggx_engine_options options = VGGX_INIT(vggx_engine_options);
     options.weights = weights;
     options.device = "cpu";
@@ -80,6 +112,11 @@ static void cycle(const char *weights, const char *picture) {
     vggx_learner *learner = NULL;
     must(vggx_learner_open(engine, NULL, &learner), "open a learner");
     must(vggx_learner_add(learner, &batch, NULL, 0), "learn");
+    if (round % WRITING == 0) {
+        must(vggx_learner_save(learner, moments), "save moments");
+        must(vggx_learner_solve(learner, NULL, patterns), "solve");
+        must(vggx_solve(engine, &moments, 1, NULL, patterns), "solve from a file");
+    }
 
     vggx_engine *refused = NULL;
     options.weights = picture;
@@ -98,29 +135,37 @@ int main(int count, char **words) {
         fprintf(stderr, "usage: cycles FOLDER [CYCLES]\n");
         return 2;
     }
-    long cycles = count > 2 ? strtol(words[2], NULL, 10) : 4000;
-    char weights[4096];
-    char picture[4096];
-    snprintf(weights, sizeof weights, "%s/narrow.safetensors", words[1]);
-    snprintf(picture, sizeof picture, "%s/picture.bmp", words[1]);
+    long cycles = count > 2 ? strtol(words[2], NULL, 10) : 2000;
+    char path[4][4096];
+    const char *const names[4] = {"narrow.safetensors", "picture.bmp", "moments.safetensors", "patterns.safetensors"};
+    for (int file = 0; file < 4; file++) {
+        snprintf(path[file], sizeof path[file], "%s/%s", words[1], names[file]);
+    }
     if (narrow_network_write(words[1]) != 0) {
         fprintf(stderr, "error: cannot write into %s\n", words[1]);
         return 1;
     }
+    int threads_before = threads();
     /* Until the allocator and the threads' stacks are as large as they get. */
     for (long round = 0; round < cycles / 4 + 1; round++) {
-        cycle(weights, picture);
+        cycle(round, path[0], path[1], path[2], path[3]);
     }
     long before = resident();
     for (long round = 0; round < cycles; round++) {
-        cycle(weights, picture);
+        cycle(round, path[0], path[1], path[2], path[3]);
     }
     long grown = resident() - before;
     printf("%ld cycles: %ld KiB resident, grown by %ld KiB\n", cycles, before / 1024, grown / 1024);
-    if (before < 0) {
-        printf("skipped: this system does not tell a process its memory, so nobody saw whether it grows\n");
-    } else if (grown > SLACK + LEFT_A_CYCLE * cycles) {
+    if (before < 0 || threads_before < 0) {
+        printf("skipped: this system does not tell a process its memory and threads, so nobody saw whether they grow\n");
+        return 0;
+    }
+    if (cycles >= ENOUGH && grown > SLACK + LEFT_A_CYCLE * cycles) {
         fprintf(stderr, "error: memory grows with every cycle\n");
+        return 1;
+    }
+    if (!threads_are_gone(threads_before)) {
+        fprintf(stderr, "error: %d threads, %d before: some are left after everything was closed\n", threads(), threads_before);
         return 1;
     }
     return 0;

@@ -20,6 +20,7 @@ mod winograd;
 mod workspace;
 
 use super::chain::Chain;
+use super::cuda::CallersError;
 use super::memory;
 use super::passes::Passes;
 use super::profile::{Part, Profiler};
@@ -135,17 +136,18 @@ impl Cpu {
     fn normalise(&self, batch: &Batch) -> Result<Vec<f32>, BackendError> {
         let positions = batch.height.saturating_mul(batch.width);
         let expected = batch.images.saturating_mul(positions).saturating_mul(3);
-        let got = match batch.pixels {
-            Pixels::Rgb8(pixels) => pixels.len(),
-            Pixels::Normalised(values) => values.len(),
+        let check = |got| {
+            let Batch { images, height, width, .. } = *batch;
+            let wrong = BackendError::BatchSize { got, expected, images, height, width };
+            if got == expected { Ok(()) } else { Err(wrong) }
         };
-        if got != expected {
-            let (images, height, width) = (batch.images, batch.height, batch.width);
-            return Err(BackendError::BatchSize { got, expected, images, height, width });
-        }
-        Ok(match batch.pixels {
-            Pixels::Rgb8(pixels) => self.network.preprocessing.normalise(pixels),
+        match batch.pixels {
+            Pixels::Rgb8(pixels) => {
+                check(pixels.len())?;
+                Ok(self.network.preprocessing.normalise(pixels))
+            }
             Pixels::Normalised(values) => {
+                check(values.len())?;
                 let mut input = vec![0.0; expected];
                 for (planes, input) in
                     values.chunks_exact(3 * positions).zip(input.chunks_exact_mut(3 * positions))
@@ -156,9 +158,10 @@ impl Cpu {
                         }
                     }
                 }
-                input
+                Ok(input)
             }
-        })
+            Pixels::Device(_) => Err(CallersError::NoDevice.into()),
+        }
     }
 
     /// Refuses a batch that the machine cannot hold: an allocation that fails would end the process.

@@ -73,6 +73,7 @@ void arguments_make(struct arguments *arguments, const struct fixture *fixture) 
     arguments->moment_output = arguments_path(arguments, "written-moments.safetensors");
     arguments->pattern_output = arguments_path(arguments, "written-patterns.safetensors");
     arguments->moments = arguments_allocate(arguments, sizeof(char *));
+    arguments->moment_memory = arguments->moments;
     arguments->moments[0] = arguments_path(arguments, "moments.safetensors");
     arguments->moment_count = 1;
 
@@ -93,6 +94,7 @@ void arguments_make(struct arguments *arguments, const struct fixture *fixture) 
     arguments->batch.value.image_bytes = SIDE * SIDE * CHANNELS;
 
     arguments->methods = arguments_allocate(arguments, METHODS * sizeof(char *));
+    arguments->method_memory = arguments->methods;
     arguments->methods[0] = "gradient";
     arguments->methods[1] = "patternnet";
     arguments->method_count = METHODS;

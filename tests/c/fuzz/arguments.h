@@ -137,6 +137,10 @@ struct arguments {
     int32_t *scale_log2;
     size_t scale_count;
 
+    /* The arrays behind `methods` and `moments`, whatever those lead to by then. */
+    const char **method_memory;
+    const char **moment_memory;
+
     /* Allocations that arguments_free gives back, whatever the pointers above lead to by then. */
     void *allocations[32];
     size_t allocation_count;

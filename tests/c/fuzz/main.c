@@ -18,7 +18,10 @@
 static int failures;
 
 static void complain(enum call call, const char *fault, const char *what) {
-    fprintf(stderr, "%s with %s: %s (%s)\n", call_name(call), fault, what, vggx_last_error());
+    enum { SHOWN = 40 };
+    if (failures < SHOWN) {
+        fprintf(stderr, "%s with %s: %s (%s)\n", call_name(call), fault, what, vggx_last_error());
+    }
     failures++;
 }
 
