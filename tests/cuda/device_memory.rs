@@ -505,6 +505,7 @@ fn what_cannot_be_used_is_refused() {
     }
 
     // After all that it works, and refuses destinations.
+    // SAFETY: as large.
     check(unsafe { sys::cuMemsetD8_v2(memory.address, 0, memory.bytes) });
     let addresses = [first, second];
     // SAFETY: two images of zeros.
@@ -534,6 +535,7 @@ fn what_cannot_be_used_is_refused() {
     drop(trace);
 
     let cpu = case.backend(1);
+    // SAFETY: as above; it is refused.
     let pixels = unsafe { DevicePixels::new(&addresses, PixelFormat::Normalised, packed, stream) };
     let batch = Batch { images: 2, height, width, pixels: Pixels::Device(pixels) };
     assert_eq!(refusal(cpu.forward(&batch)), CallersError::NoDevice);
@@ -542,6 +544,7 @@ fn what_cannot_be_used_is_refused() {
     let photo = random_pixels(1, height, width);
     let trace =
         cpu.forward(&Batch { images: 1, height, width, pixels: Pixels::Rgb8(&photo) }).expect("it runs");
+    // SAFETY: as above.
     let nowhere = unsafe { DeviceDestination::new(&addresses, Detail::Planes, f32, stream) };
     assert_eq!(refusal(trace.backward_into(pass, &[0], &nowhere)), CallersError::NoDevice);
 }
