@@ -29,53 +29,40 @@ __device__ __forceinline__ int saturated_sum(int one, int other) {
 }
 
 // What an image's values are multiplied with, and the exponent that is left then.
-struct Folded {
+struct Delivery {
     double factor;
     int exponent;
 };
 
 // As src/explain/fold.rs.
-__device__ __forceinline__ Folded fold(unsigned largest, int exponent) {
-    if (largest == 0) {
-        return {1.0, 0};
-    }
+__device__ __forceinline__ Delivery folded(unsigned largest, int exponent) {
     // Exact: beyond 2^2000 nothing is a float any more.
     const double power = ldexp(1.0, max(-2000, min(exponent, 2000)));
-    const double folded = double(__uint_as_float(largest)) * power;
-    if (!(folded >= 0x1p-126 && folded <= 0x1.fffffep127)) {
+    const double product = double(__uint_as_float(largest)) * power;
+    if (!(product >= 0x1p-126 && product <= 0x1.fffffep127)) {
         return {1.0, exponent};
     }
     return {power, 0};
 }
 
-struct DeliveredImage {
-    Folded folded;
-    double second; // of float16
-    int exponent;
-
-    __device__ __forceinline__ float value(float stored) const { return float(double(stored) * folded.factor); }
-};
-
-__device__ __forceinline__ DeliveredImage delivered_image(const VggxDeliver &parameters, int image, bool to_float16) {
-    const unsigned largest = pointer<const unsigned>(parameters.bits)[image];
-    const int exponent =
-        saturated_sum(pointer<const int>(parameters.exponents)[image], pointer<const int>(parameters.joins)[image]);
-    DeliveredImage result = {fold(largest, exponent), 1.0, 0};
-    int more = 0;
-    if (to_float16 && largest != 0) {
-        more = exponent_above_bits(magnitude_bits(result.value(__uint_as_float(largest)))) - VGGX_STORED_LOG2;
-        result.second = ldexp(1.0, -more);
-    }
-    result.exponent = saturated_sum(result.folded.exponent, more);
-    return result;
+// Float16 is too narrow for any exponent to be left out: the largest magnitude lies where most of the others are normal.
+__device__ __forceinline__ Delivery narrowed(unsigned largest, int exponent) {
+    const int more = exponent_above_bits(largest) - VGGX_STORED_LOG2;
+    return {ldexp(1.0, -more), saturated_sum(exponent, more)};
 }
 
 template <class Output> __device__ __forceinline__ void deliver(const VggxDeliver &parameters) {
-    constexpr bool to_float16 = sizeof(Output) == 2;
+    constexpr bool is_float = sizeof(Output) == sizeof(float);
     const int image = int(blockIdx.y);
-    const DeliveredImage delivered = delivered_image(parameters, image, to_float16);
+    const unsigned largest = pointer<const unsigned>(parameters.bits)[image];
+    const int exponent =
+        saturated_sum(pointer<const int>(parameters.exponents)[image], pointer<const int>(parameters.joins)[image]);
+    Delivery delivery = {1.0, 0};
+    if (largest > 0) { // else float16 has zeros of one sign
+        delivery = is_float ? folded(largest, exponent) : narrowed(largest, exponent);
+    }
     if (blockIdx.x == 0 && threadIdx.x == 0) {
-        pointer<int>(parameters.scales)[image] = delivered.exponent;
+        pointer<int>(parameters.scales)[image] = delivery.exponent;
     }
     const vggx_address destination = pointer<const vggx_address>(parameters.destinations)[image];
     if (destination == 0) {
@@ -90,9 +77,9 @@ template <class Output> __device__ __forceinline__ void deliver(const VggxDelive
         if (at < count) {
             const int64_t channel = at / positions;
             const int64_t source = parameters.reversed ? at + (parameters.channels - 1 - 2 * channel) * positions : at;
-            const float value = delivered.value(values[source]);
-            // The float is exact but where float16 has nothing left.
-            pointer<Output>(destination)[at] = to_float16 ? narrow<Output>(float(double(value) * delivered.second)) : narrow<Output>(value);
+            // Rounded once: on the way to float16 the float is exact, but where float16 has nothing left.
+            const float value = float(double(values[source]) * delivery.factor);
+            pointer<Output>(destination)[at] = narrow<Output>(is_float || largest > 0 ? value : 0.0f);
         }
     }
 }

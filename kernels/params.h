@@ -347,14 +347,13 @@ typedef struct {
     int32_t positions;     // of one plane
 } VggxOutput;
 
-// Explanations that stay on the device, in memory of their owner: red, green, blue. They are the numbers that the host would make of what
-// output_planes and output_heat_map leave (src/explain/fold.rs): the power of two multiplied in where the largest magnitude then is a
-// normal float.
+// Explanations that stay on the device, in memory of their owner: red, green, blue, of what output_planes and output_heat_map leave.
 //
 // deliver_largest: raises `bits` to those of the largest magnitude of each image. Grid (ceil(channels * positions / 2048), images), 256
 // threads: 8 values a thread.
-// deliver_f32: writes them. deliver_f16: divided by one more power of two, which brings the largest magnitude into [2^14, 2^15),
-// rounded to float16. Grid (ceil(channels * positions / 1024), images), 256 threads: 4 values a thread.
+// deliver_f32: the numbers that the host would make of them (src/explain/fold.rs): the power of two is multiplied in where the largest
+// magnitude then is a normal float. deliver_f16: divided by one more power of two, which brings the largest magnitude into
+// [2^14, 2^15), and rounded to float16; zeros where all are. Grid (ceil(channels * positions / 1024), images), 256 threads: 4 values a thread.
 typedef struct {
     vggx_address values;   // float [images, channels, positions]
     vggx_address exponents; // int32 [images]: of the values

@@ -351,8 +351,8 @@ pub trait Trace {
     /// Why an image has no valid responses, if so.
     fn failure(&self, image: usize) -> Option<BackendError>;
 
-    /// Runs a pass back to the pixels, from one target an image, and leaves what it brings back in memory of the device. Gives each
-    /// image's power of two, that the numbers must be multiplied with: they and it are what an
+    /// Runs a pass back to the pixels, from one target an image, and leaves what it brings back in memory of the device, red, green,
+    /// blue. Gives each image's power of two, that the numbers must be multiplied with. As float32 both are what an
     /// [`Explanation`](crate::explain::Explanation) of this pass holds, bit by bit.
     ///
     /// # Panics

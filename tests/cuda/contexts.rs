@@ -124,13 +124,16 @@ fn every_entry_leaves_the_current_context_as_it_was() {
             // SAFETY: a context that lives.
             check(unsafe { sys::cuCtxSetCurrent(own.get().0.context()) });
             every_entry(&case, &own.get().0, &in_own, own.get().0.context());
+            // SAFETY: none.
             check(unsafe { sys::cuCtxSetCurrent(std::ptr::null_mut()) });
         });
         scope.spawn(|| {
             let primary = Caller::in_primary_context();
+            // SAFETY: a context that lives.
             check(unsafe { sys::cuCtxPushCurrent_v2(other.get().0.context()) });
             every_entry(&case, &primary, &options, other.get().0.context());
             let mut popped = std::ptr::null_mut();
+            // SAFETY: as pushed.
             check(unsafe { sys::cuCtxPopCurrent_v2(&mut popped) });
         });
     });

@@ -10,7 +10,7 @@ use vggx::backend::cuda::{
 use vggx::backend::{
     Backend, BackendError, Batch, Gate, Moments, OwnedPixels, Pass, PassId, Pixels, Relevance, Start, Trace,
 };
-use vggx::explain::{Estimator, Explanation, Method, Operators, Recipe, Target, on_cuda};
+use vggx::explain::{Estimator, Method, Operators, Recipe, Target, on_cuda};
 use vggx::weights::ElementType;
 
 use crate::agreement::explainer;
@@ -189,20 +189,17 @@ impl Destinations {
     }
 }
 
-/// An explanation's numbers and exponent as they are stored.
-fn stored_bytes(explanation: &Explanation, stored: Stored) -> (Vec<u8>, i32) {
-    let Explanation { values, scale_log2, .. } = explanation;
-    if stored == Stored::F32 {
-        return (bytes(values), *scale_log2);
-    }
+/// What a pass brought back, blue, green, red, as float16 in the order red, green, blue; and its exponent.
+fn halves(relevance: &Relevance, detail: Detail) -> (Vec<u8>, i32) {
+    let Relevance { values, scale_log2 } = relevance;
     let largest = values.iter().fold(0f64, |largest, &value| largest.max(f64::from(value).abs()));
-    let more = match largest {
-        0.0 => 0,
-        _ => (-200..200).find(|&e| largest * 2f64.powi(-e) < 32768.0).expect("some exponent does"),
+    let Some(more) = (-200..200).find(|&e| (16384.0..32768.0).contains(&(largest * 2f64.powi(-e)))) else {
+        return (vec![0; 2 * values.len()], 0);
     };
+    let plane = if detail == Detail::Planes { values.len() / 3 } else { values.len() };
     // A float times a power of two is a float, but where it is far below the smallest float16.
-    let halves = values.iter().map(|&value| f16::from_f32((f64::from(value) * 2f64.powi(-more)) as f32));
-    (halves.flat_map(|half| half.to_ne_bytes()).collect(), scale_log2 + more)
+    let half = |&value: &f32| f16::from_f32((f64::from(value) * 2f64.powi(-more)) as f32).to_ne_bytes();
+    (values.chunks_exact(plane).rev().flatten().flat_map(half).collect(), scale_log2 + more)
 }
 
 /// The pass that a method is.
@@ -261,6 +258,10 @@ fn explanations_on_the_device_are_the_same_bits() {
                 let trace = cuda.forward(&batch).expect("it runs");
                 for (index, method) in methods.iter().enumerate() {
                     let pass = passes[METHODS.iter().position(|known| known == method).expect("one of them")];
+                    let apart = match detail {
+                        Detail::Planes => trace.backward(pass, &targets),
+                        Detail::HeatMap => trace.heat_maps(pass, &targets),
+                    };
                     for stored in [Stored::F32, Stored::F16] {
                         let count = height * width * if detail == Detail::Planes { 3 } else { 1 };
                         let destinations = Destinations::new(&caller, images, count, stored);
@@ -270,8 +271,11 @@ fn explanations_on_the_device_are_the_same_bits() {
                         for (image, scale) in scales.into_iter().enumerate() {
                             let what =
                                 format!("{method}, {precision:?}, {detail:?}, {stored:?}, image {image}");
-                            let (bytes, exponent) =
-                                stored_bytes(&expected[image].explanations[index], stored);
+                            let explanation = &expected[image].explanations[index];
+                            let (bytes, exponent) = match stored {
+                                Stored::F32 => (bytes(&explanation.values), explanation.scale_log2),
+                                Stored::F16 => halves(apart[image].as_ref().expect("it runs"), detail),
+                            };
                             assert_eq!(scale.expect("an image that runs"), exponent, "{what}");
                             assert!(destinations.read(image) == bytes, "{what}");
                         }
@@ -501,6 +505,7 @@ fn what_cannot_be_used_is_refused() {
     }
 
     // After all that it works, and refuses destinations.
+    // SAFETY: as large.
     check(unsafe { sys::cuMemsetD8_v2(memory.address, 0, memory.bytes) });
     let addresses = [first, second];
     // SAFETY: two images of zeros.
@@ -530,6 +535,7 @@ fn what_cannot_be_used_is_refused() {
     drop(trace);
 
     let cpu = case.backend(1);
+    // SAFETY: as above; it is refused.
     let pixels = unsafe { DevicePixels::new(&addresses, PixelFormat::Normalised, packed, stream) };
     let batch = Batch { images: 2, height, width, pixels: Pixels::Device(pixels) };
     assert_eq!(refusal(cpu.forward(&batch)), CallersError::NoDevice);
@@ -538,6 +544,7 @@ fn what_cannot_be_used_is_refused() {
     let photo = random_pixels(1, height, width);
     let trace =
         cpu.forward(&Batch { images: 1, height, width, pixels: Pixels::Rgb8(&photo) }).expect("it runs");
+    // SAFETY: as above.
     let nowhere = unsafe { DeviceDestination::new(&addresses, Detail::Planes, f32, stream) };
     assert_eq!(refusal(trace.backward_into(pass, &[0], &nowhere)), CallersError::NoDevice);
 }

@@ -92,22 +92,28 @@ impl Problem {
         (written, gpu.download(&scales))
     }
 
-    /// The values of an image as the host folds them, and the exponent that is left.
+    /// The values of an image as they are delivered, and their exponent.
+    fn apart(&self, image: usize, reversed: bool) -> (Vec<f32>, i32) {
+        let values = &self.values[image * self.channels * self.positions..];
+        let plane = |channel: usize| &values[channel * self.positions..][..self.positions];
+        let planes = (0..self.channels)
+            .flat_map(|channel| plane(if reversed { self.channels - 1 - channel } else { channel }));
+        (planes.copied().collect(), self.exponents[image].saturating_add(self.joins[image]))
+    }
+
+    /// The same as the host folds them.
     fn folded(&self, image: usize, reversed: bool) -> (Vec<f32>, i32) {
-        let count = self.channels * self.positions;
-        let values = &self.values[image * count..][..count];
-        let exponent = self.exponents[image].saturating_add(self.joins[image]);
+        let (mut values, exponent) = self.apart(image, reversed);
         let largest = values.iter().fold(0f64, |most, &value| most.max(f64::from(value).abs()));
-        let is_normal = largest > 0.0
-            && (-400..400).contains(&exponent)
-            && (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX))
-                .contains(&(largest * power_of_two(exponent)));
-        let power = if is_normal { power_of_two(exponent) } else { 1.0 };
-        let order: Vec<usize> =
-            if reversed { (0..self.channels).rev().collect() } else { (0..self.channels).collect() };
-        let planes = order.iter().flat_map(|&channel| &values[channel * self.positions..][..self.positions]);
-        let left = if is_normal || largest == 0.0 { 0 } else { exponent };
-        (planes.map(|&value| (f64::from(value) * power) as f32).collect(), left)
+        let normal = f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX);
+        if largest == 0.0 {
+            return (values, 0);
+        }
+        if !(-400..400).contains(&exponent) || !normal.contains(&(largest * power_of_two(exponent))) {
+            return (values, exponent);
+        }
+        values.iter_mut().for_each(|value| *value = (f64::from(*value) * power_of_two(exponent)) as f32);
+        (values, 0)
     }
 
     fn check(&self, reversed: bool) {
@@ -119,15 +125,11 @@ impl Problem {
             let what = format!("{what}, image {image}");
             let (values, left) = self.folded(image, reversed);
             assert_eq!(scales[image], left, "{what}");
-            let most = values.iter().fold(0f64, |most, &value| most.max(f64::from(value).abs()));
-            let more = if most == 0.0 {
-                0
-            } else {
-                (-200..200)
-                    .find(|&more| (16384.0..32768.0).contains(&(most * power_of_two(-more))))
-                    .expect("some power does")
-            };
-            assert_eq!(half_scales[image], left.saturating_add(more), "{what}");
+            let (apart, exponent) = self.apart(image, reversed);
+            let most = apart.iter().fold(0f64, |most, &value| most.max(f64::from(value).abs()));
+            let more = (-200..200).find(|&more| (16384.0..32768.0).contains(&(most * power_of_two(-more))));
+            let half_scale = more.map_or(0, |more| exponent.saturating_add(more));
+            assert_eq!(half_scales[image], half_scale, "{what}");
             if image == 1 {
                 assert!(floats[image].iter().chain(&halves[image]).all(|&byte| byte == 0xff), "{what}");
                 continue;
@@ -135,11 +137,19 @@ impl Problem {
             let as_floats: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
             assert!(floats[image] == as_floats, "{what}");
             // 24 bits of a float times a power of two are a float but far below float16: rounded once.
-            let as_halves: Vec<u8> = values
-                .iter()
-                .map(|&value| f16::from_f32((f64::from(value) * power_of_two(-more)) as f32))
-                .flat_map(|value| value.to_ne_bytes())
-                .collect();
+            let factor = more.map_or(0.0, |more| power_of_two(-more));
+            let as_halves: Vec<u8> =
+                apart
+                    .iter()
+                    .map(|&value| {
+                        if most == 0.0 {
+                            f16::ZERO
+                        } else {
+                            f16::from_f32((f64::from(value) * factor) as f32)
+                        }
+                    })
+                    .flat_map(|value| value.to_ne_bytes())
+                    .collect();
             assert!(halves[image] == as_halves, "{what}");
         }
     }

@@ -357,7 +357,7 @@ impl Trace for CudaTrace<'_> {
             slot.borrow().follow(destination.stream())?;
         }
         let exit = Exit { detail: destination.detail(), stored: Some(destination.stored()) };
-        Ok(self.from_targets(targets, |targets| {
+        Ok(self.of_targets(targets, |targets| {
             let prepared = self.cuda.passes.get(pass);
             let pass = (pass.0, &*prepared, exit);
             self.run_backward(pass, targets, destination.addresses(), |results, image, _| {
@@ -375,7 +375,7 @@ impl CudaTrace<'_> {
         detail: Detail,
     ) -> Vec<Result<Relevance, BackendError>> {
         let values = self.height * self.width * detail.channels();
-        self.from_targets(targets, |targets| {
+        self.of_targets(targets, |targets| {
             let prepared = self.cuda.passes.get(pass);
             let pass = (pass.0, &*prepared, Exit::to_host(detail));
             self.run_backward(pass, targets, &[], |results, image, start| Relevance {
@@ -386,7 +386,7 @@ impl CudaTrace<'_> {
     }
 
     /// Gives what `run` gives for images that can start, and says of the others why they cannot.
-    fn from_targets<T>(
+    fn of_targets<T>(
         &self,
         targets: &[usize],
         run: impl FnOnce(&[i32]) -> Result<Vec<T>, DeviceError>,

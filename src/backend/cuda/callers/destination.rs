@@ -10,8 +10,8 @@ use crate::backend::cuda::device::{CallersStream, Device};
 pub enum Stored {
     /// float32: the numbers that [`Explanation`](crate::explain::Explanation) holds.
     F32,
-    /// float16: those numbers v, as v · 2^−e rounded to the nearest, with the e of each image that brings its largest magnitude into
-    /// \[2¹⁴, 2¹⁵); e is added to the exponent.
+    /// float16: v · 2^−e rounded once, to nearest even, with the e of each image that brings its largest magnitude into
+    /// \[2¹⁴, 2¹⁵) before rounding; e is the exponent, 0 where all are zero.
     F16,
 }
 
