@@ -48,7 +48,8 @@ fn main() {
     let explainer = Explainer::new(Box::new(cpu), &weights, None, &methods, None, 0).expect("runs");
     let pixels: Vec<u8> = (0..3 * SIDE * SIDE).map(|index| (index * 37) as u8).collect();
     let batch = Batch { images: 1, height: SIDE, width: SIDE, pixels: Pixels::Rgb8(&pixels) };
-    let request = Request { methods: &methods, detail: Detail::Planes, exponent: Exponent::Folded };
+    let request =
+        Request { methods: &methods, detail: Detail::Planes, exponent: Exponent::Folded, destinations: None };
 
     let engine = open(&path);
     let pointers: [*const c_void; 1] = [pixels.as_ptr().cast()];

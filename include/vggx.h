@@ -178,8 +178,9 @@ typedef struct vggx_engine_options {
     vggx_log_callback log;
     /// Handed to `log` as it is.
     void *log_user;
-    /// The CUDA context (`CUcontext`) to work in; it must outlive the engine. Null: the device's primary context. The
-    /// caller's current context is the same after every call as before it.
+    /// The CUDA context (`CUcontext`) to work in, on its device, which `device` must not contradict; it must outlive the
+    /// engine, its jobs and its learners. Null: the device's primary context, in which programs work that use CUDA's runtime
+    /// library. The calling thread's current context is the same after every call as before it.
     void *cuda_context;
 } vggx_engine_options;
 
@@ -295,8 +296,9 @@ typedef struct vggx_batch {
     int32_t format;
     /// `VGGX_MEMORY_HOST` or `VGGX_MEMORY_CUDA`: where the pixels are.
     int32_t memory;
-    /// With memory of the CUDA device, here or for the results: the stream (`CUstream`) whose earlier work makes the pixels,
-    /// and whose later work may use the results. Null: the default stream.
+    /// With memory of the CUDA device, here or for explanations: the stream (`CUstream`, `cudaStream_t`) of the engine's
+    /// context whose work so far makes the pixels, or still uses the buffers. The call's work begins after it, and has ended
+    /// when the call returns (or the job has ended). Null: the default stream.
     void *stream;
 } vggx_batch;
 

@@ -62,6 +62,11 @@ pub struct Options {
     pub patterns: Option<CString>,
     pub labels: Option<CString>,
     pub threads: u32,
+    /// `cpu` without one.
+    pub device: Option<CString>,
+    pub precision: Option<CString>,
+    /// Null where there is none.
+    pub context: usize,
 }
 
 /// An open engine.
@@ -74,18 +79,8 @@ unsafe impl Sync for Engine {}
 
 impl Engine {
     pub fn open(options: &Options) -> Self {
-        let pointer = |text: &Option<CString>| text.as_ref().map_or(null(), |text| text.as_ptr());
-        let raw = vggx_engine_options {
-            weights: pointer(&options.weights),
-            patterns: pointer(&options.patterns),
-            labels: pointer(&options.labels),
-            device: c"cpu".as_ptr(),
-            threads: options.threads,
-            ..Init::init()
-        };
         let mut engine = null_mut();
-        // SAFETY: the options are complete.
-        ok(unsafe { vggx_engine_open(&raw, &mut engine) });
+        ok(try_open(options, &mut engine));
         Engine(engine)
     }
 
@@ -98,6 +93,23 @@ impl Engine {
             ..Options::default()
         })
     }
+}
+
+/// Opens an engine, or not.
+pub fn try_open(options: &Options, engine: &mut *mut vggx_engine) -> vggx_status {
+    let pointer = |text: &Option<CString>| text.as_ref().map_or(null(), |text| text.as_ptr());
+    let raw = vggx_engine_options {
+        weights: pointer(&options.weights),
+        patterns: pointer(&options.patterns),
+        labels: pointer(&options.labels),
+        device: options.device.as_ref().map_or(c"cpu".as_ptr(), |device| device.as_ptr()),
+        precision: pointer(&options.precision),
+        threads: options.threads,
+        cuda_context: std::ptr::with_exposed_provenance_mut(options.context),
+        ..Init::init()
+    };
+    // SAFETY: the options are complete; a context is one of the tests', which close the engine before it ends.
+    unsafe { vggx_engine_open(&raw, engine) }
 }
 
 impl Drop for Engine {

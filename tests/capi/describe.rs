@@ -30,6 +30,7 @@ fn an_engine_says_what_it_holds() {
         patterns: Some(text(place.file("patterns.safetensors"))),
         labels: Some(text(place.file("labels.txt"))),
         threads: 3,
+        ..Options::default()
     });
     let mut description = vggx_description::init();
     // SAFETY: an engine and a struct with its size.
