@@ -146,8 +146,14 @@ static void halves_without_exponents(struct arguments *a) {
     a->scale_log2 = NULL;
     a->scale_count = 0;
 }
+static void planes_too_short(struct arguments *a) {
+    a->request.value.detail = VGGX_DETAIL_PLANES;
+    a->request.value.element_type = VGGX_TYPE_F32;
+    a->request.value.output_bytes = CHANNELS * SIDE * SIDE * sizeof(float) - 1;
+}
 static void heat_maps_too_short(struct arguments *a) {
     a->request.value.detail = VGGX_DETAIL_HEAT_MAP;
+    a->request.value.element_type = VGGX_TYPE_F32;
     a->request.value.output_bytes = SIDE * SIDE * sizeof(float) - 1;
 }
 /* The methods' own count agrees, so only the size of the product is wrong. */
@@ -358,7 +364,7 @@ const struct fault FAULTS[] = {
     SIZE(REQUESTS, request.value.output_count, IMAGES * METHODS + 1),
     SIZE(REQUESTS, request.value.output_count, SIZE_MAX),
     SIZE(REQUESTS, request.value.output_bytes, 0),
-    SIZE(REQUESTS, request.value.output_bytes, CHANNELS * SIDE * SIDE * sizeof(float) - 1),
+    DO(REQUESTS, ARGUMENT, planes_too_short),
     DO(REQUESTS, ARGUMENT, last_output_is_null),
     DO(REQUESTS, ARGUMENT, last_output_is_misaligned),
     DO(REQUESTS, ARGUMENT, halves_misaligned),
