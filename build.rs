@@ -15,6 +15,9 @@ mod compile;
 mod generate;
 #[path = "build/hash.rs"]
 mod hash;
+#[cfg(feature = "header")]
+#[path = "build/header.rs"]
+mod header;
 #[path = "build/nvcc.rs"]
 mod nvcc;
 #[cfg(feature = "regenerate")]
@@ -41,6 +44,8 @@ fn run() -> Result<(), String> {
 
     #[cfg(feature = "regenerate")]
     params::regenerate(&root)?;
+    #[cfg(feature = "header")]
+    header::regenerate(&root)?;
 
     let built = match nvcc::find()? {
         nvcc::Found::Nvcc(nvcc) => compile_all(&root, &out, &nvcc)?,

@@ -34,7 +34,7 @@ fn network(criterion: &mut Criterion) {
     };
     let weights = Arc::new(Weights::open(&weights, &PreprocessingOverrides::default()).expect("bundled"));
     let patterns = Arc::new(Patterns::open(&patterns, &weights).expect("bundled"));
-    let mut cpu = on_cpu(&weights, 0).expect("VGG16");
+    let cpu = on_cpu(&weights, 0).expect("VGG16");
     let mut group = criterion.benchmark_group("cpu");
     group.sample_size(10);
     for images in [1, 8] {

@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(path) => Some(Arc::new(Patterns::open(path, &weights)?)),
         None => None,
     };
-    let mut cpu = on_cpu(&weights, options.threads)?;
+    let cpu = on_cpu(&weights, options.threads)?;
     let pixels = pixels(&options)?;
     let batch = Batch {
         images: options.batch,

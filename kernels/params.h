@@ -157,6 +157,30 @@ typedef struct {
     int32_t positions;
 } VggxInterleave;
 
+// Images that lie on the device already, each where its owner put it.
+typedef struct {
+    vggx_address address;  // of the first row; 0: an image of zeros, which fills up a part
+    int64_t row_stride;    // bytes from row to row, any number of them of bytes, a multiple of 4 of floats
+} VggxSource;
+
+// gather_bytes: rows of red, green, blue, packed as normalise takes them. Grid (ceil(3 * positions / 1024), images), 256 threads.
+// gather_largest: raises `bits` to those of the largest magnitude of each image, infinity or NaN among them. Of planes of floats, three
+// times `height` rows. Grid (ceil(3 * positions / 2048), images), 256 threads: 8 values a thread.
+// gather_planes_{f16,bf16,f32}: what the host and interleave do with planes of its own: divided by the power of two that makes the largest as
+// large as is stored, rounded to float, then to Element; zeros where a value is not finite. Grid (ceil(positions / 1024), images), 256
+// threads: 4 pixels a thread.
+typedef struct {
+    vggx_address sources;  // VggxSource [images]
+    vggx_address output;   // gather_bytes: uint8 [images, positions, 3]; gather_planes: Element [images, positions, 3]
+    VggxScale output_scale; // gather_planes writes both for every image
+    vggx_address bits;     // uint32 [images]; must be 0 before gather_largest, read by gather_planes
+    vggx_address counted;  // uint32 [images], or 0; gather_planes: 1 for images whose values are all finite, 0 for others
+    int32_t images;
+    int32_t height;
+    int32_t width;
+    int32_t reserved;
+} VggxGather;
+
 // Moments (src/backend/moments.rs, which defines x, y, z and the regimes). A batch adds to accumulators in float64, by kernels
 // in this order, every sum in an order that depends on nothing but the extents:
 //
@@ -322,6 +346,26 @@ typedef struct {
     int32_t images;
     int32_t positions;     // of one plane
 } VggxOutput;
+
+// Explanations that stay on the device, in memory of their owner: red, green, blue, of what output_planes and output_heat_map leave.
+//
+// deliver_largest: raises `bits` to those of the largest magnitude of each image. Grid (ceil(channels * positions / 2048), images), 256
+// threads: 8 values a thread.
+// deliver_f32: the numbers that the host would make of them (src/explain/fold.rs): the power of two is multiplied in where the largest
+// magnitude then is a normal float. deliver_f16: divided by one more power of two, which brings the largest magnitude into
+// [2^14, 2^15), and rounded to float16; zeros where all are. Grid (ceil(channels * positions / 1024), images), 256 threads: 4 values a thread.
+typedef struct {
+    vggx_address values;   // float [images, channels, positions]
+    vggx_address exponents; // int32 [images]: of the values
+    vggx_address joins;    // int32 [images]: added to them
+    vggx_address bits;     // uint32 [images]; must be 0 before deliver_largest
+    vggx_address destinations; // address [images] of float or float16 [channels, positions]; 0: none
+    vggx_address scales;   // int32 [images]: written, the exponent that is left
+    int32_t images;
+    int32_t channels;      // 3, or 1 of heat maps
+    int32_t positions;
+    int32_t reversed;      // 1: channels of the values are blue, green, red
+} VggxDeliver;
 
 // Types of the elements of a file.
 #define VGGX_F32 0

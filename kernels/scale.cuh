@@ -16,6 +16,11 @@ __device__ __forceinline__ int exponent_above(float value) {
     return value > 0.0f ? int(__float_as_uint(value) >> 23) - 126 : -100000;
 }
 
+// As exponent_above, of the magnitude with these bits, and exact for subnormal ones too.
+__device__ __forceinline__ int exponent_above_bits(unsigned bits) {
+    return bits >= 0x00800000u ? int(bits >> 23) - 126 : -117 - __clz(int(bits)); // the bits count in units of 2^-149
+}
+
 // How one image's sums become stored values: stored = sum * sum_factor + bias * bias_factor.
 struct Rescale {
     float sum_factor;

@@ -51,6 +51,7 @@
 
 pub mod backend;
 pub mod bench;
+pub mod capi;
 pub mod cli;
 pub mod evaluate;
 pub mod explain;
@@ -59,6 +60,9 @@ pub mod network;
 pub mod output;
 pub mod patterns;
 pub mod pipeline;
+mod quiet_panic;
 mod random;
+pub mod setup;
 mod temporary;
+mod threads;
 pub mod weights;

@@ -52,6 +52,13 @@ entry_points! {
     cuDevicePrimaryCtxRetain(context: &mut Handle, device: c_int);
     cuDevicePrimaryCtxRelease_v2(device: c_int);
     cuCtxSetCurrent(context: Handle);
+    cuCtxGetCurrent(context: &mut Handle);
+    cuCtxPushCurrent_v2(context: Handle);
+    cuCtxPopCurrent_v2(context: &mut Handle);
+    cuCtxCreate_v4(context: &mut Handle, parameters: Handle, flags: c_uint, device: c_int);
+    cuCtxDestroy_v2(context: Handle);
+    cuPointerGetAttributes(count: c_uint, attributes: *const c_int, values: *const Handle, address: u64);
+    cuStreamGetCtx(stream: Handle, context: &mut Handle);
     cuCtxSynchronize();
     cuMemGetInfo_v2(free: &mut usize, total: &mut usize);
     cuMemAlloc_v2(address: &mut u64, bytes: usize);
@@ -928,6 +935,88 @@ fn devices_and_contexts() {
     driver.0.configure("VGGX_HOST_DRIVER_VERSION", "12020");
     assert_eq!(driver.cuDriverGetVersion(&mut version), 0);
     assert_eq!(version, 12020);
+}
+
+#[test]
+fn contexts_of_a_thread_are_stacked() {
+    let device = Device::new();
+    let driver = &device.driver;
+    let current = || {
+        let mut context = std::ptr::null_mut();
+        assert_eq!(driver.cuCtxGetCurrent(&mut context), 0);
+        context
+    };
+    let pop = || {
+        let mut context = std::ptr::null_mut();
+        (driver.cuCtxPopCurrent_v2(&mut context), context)
+    };
+    let mut other = std::ptr::null_mut();
+    assert_eq!(driver.cuCtxCreate_v4(&mut other, std::ptr::null_mut(), 0, 0), 0);
+    assert!(other != device.context && current() == other);
+    assert_eq!(driver.cuCtxPushCurrent_v2(device.context), 0);
+    assert_eq!(current(), device.context);
+    assert_eq!(pop(), (0, device.context));
+    // Another one in its place, and none in its place.
+    assert_eq!(driver.cuCtxSetCurrent(device.context), 0);
+    assert_eq!(driver.cuCtxSetCurrent(std::ptr::null_mut()), 0);
+    assert_eq!(current(), device.context);
+    // Other threads have stacks of their own.
+    let context = other as usize;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (result, _) = pop();
+            assert_eq!((result, current()), (INVALID_CONTEXT, std::ptr::null_mut()));
+            assert_eq!(driver.cuCtxPushCurrent_v2(context as Handle), 0);
+            assert_eq!(current(), context as Handle);
+        });
+    });
+    assert_eq!(current(), device.context);
+    // What is destroyed can no more be made current, and the primary one cannot be destroyed.
+    assert_eq!(driver.cuCtxDestroy_v2(device.context), INVALID_CONTEXT);
+    assert_eq!(driver.cuCtxDestroy_v2(other), 0);
+    assert_eq!(driver.cuCtxDestroy_v2(other), INVALID_CONTEXT);
+    assert_eq!(driver.cuCtxPushCurrent_v2(other), INVALID_CONTEXT);
+}
+
+#[test]
+fn memory_and_streams_belong_to_a_context() {
+    let device = Device::new();
+    let driver = &device.driver;
+    let (before, address) = (driver.0.live(), device.allocate(16));
+    let mut other = std::ptr::null_mut();
+    assert_eq!(driver.cuCtxCreate_v4(&mut other, std::ptr::null_mut(), 0, 0), 0);
+    let (of_other, stream) = (device.allocate(16), device.new_stream());
+    assert_eq!(driver.0.live(), before + 3);
+    // Context, kind, device; of an address that is no one's, nothing.
+    let attributes = |address| {
+        let (mut context, mut kind, mut index) = (std::ptr::null_mut::<c_void>(), 7u32, 7i32);
+        let values: [Handle; 3] =
+            [(&raw mut context).cast(), (&raw mut kind).cast(), (&raw mut index).cast()];
+        let result = driver.cuPointerGetAttributes(3, [1, 2, 9].as_ptr(), values.as_ptr(), address);
+        assert_eq!(result, 0);
+        (context, kind, index)
+    };
+    assert_eq!(attributes(address), (device.context, 2, 0));
+    assert_eq!(attributes(of_other + 15), (other, 2, 0));
+    assert_eq!(attributes(of_other + 16), (std::ptr::null_mut(), 0, 0));
+    let pinned = device.pinned(4);
+    assert_eq!(attributes(pinned.as_ptr() as u64), (std::ptr::null_mut(), 1, 0));
+    for (stream, expected) in
+        [(stream, other), (device.stream, device.context), (std::ptr::null_mut(), other)]
+    {
+        let mut context = std::ptr::null_mut();
+        assert_eq!(driver.cuStreamGetCtx(stream, &mut context), 0);
+        assert_eq!(context, expected);
+    }
+    // One does not reach into the other.
+    assert_eq!(driver.cuMemsetD32Async(of_other, 1, 4, stream), 0);
+    assert_eq!(driver.cuMemsetD32Async(address, 1, 4, stream), INVALID_VALUE);
+    assert_eq!(driver.cuMemsetD32Async(of_other, 1, 4, device.stream), INVALID_HANDLE);
+    // A context takes everything along, and leaves the other's.
+    assert_eq!(driver.cuCtxDestroy_v2(other), 0);
+    assert_eq!(driver.cuMemFreeHost(pinned.as_mut_ptr().cast()), 0);
+    assert_eq!(driver.0.live(), before + 1);
+    assert_eq!(attributes(address), (device.context, 2, 0));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 const README: &str = include_str!("../README.md");
 
 /// Lines that this test cannot run, with what they need instead; each must be in the README as it is here.
-const NOT_RUN: [(&str, &str); 8] = [
+const NOT_RUN: [(&str, &str); 11] = [
     // This very test is a part of it.
     ("scripts/test", "scripts/test"),
     // They compile.
@@ -23,6 +23,16 @@ const NOT_RUN: [(&str, &str); 8] = [
     (
         "cargo run --release --example contact_sheet -- samples docs/pictures/samples.png",
         "examples/contact_sheet.rs",
+    ),
+    // scripts/test-lib runs them.
+    ("scripts/install-lib ~/.local", "scripts/install-lib"),
+    (
+        "cmake -B build -D CMAKE_PREFIX_PATH=~/.local && cmake --build build && build/see samples/cat.jpg",
+        "scripts/test-lib",
+    ),
+    (
+        "c++ -std=c++17 see.cpp $(PKG_CONFIG_PATH=~/.local/lib/pkgconfig pkg-config --cflags --libs vggx) -o see",
+        "scripts/test-lib",
     ),
     // They install and need Python packages.
     ("scripts/install-nvcc", "scripts/install-nvcc"),

@@ -47,7 +47,10 @@ std::mutex &driver_mutex() {
 }
 
 bool initialised = false;
-thread_local Context *current = nullptr;
+// The calling thread's contexts, the current one last.
+thread_local std::vector<Context *> stack;
+
+Context *current() { return stack.empty() ? nullptr : stack.back(); }
 
 std::vector<std::unique_ptr<Context>> &contexts() {
     static auto *list = new std::vector<std::unique_ptr<Context>>;
@@ -73,14 +76,14 @@ CUresult refuse(CUresult result, const std::string &why) {
 
 CUresult fail_by_order(const char *name) {
     const CUresult result = CUresult(injected_failure(name));
-    if (result && sticks(result) && current && !current->broken) {
-        current->broken = result;
+    if (result && sticks(result) && current() && !current()->broken) {
+        current()->broken = result;
     }
     return result;
 }
 
 CUresult current_context(Context *&context) {
-    context = current;
+    context = current();
     if (!initialised) {
         return CUDA_ERROR_NOT_INITIALIZED;
     }
@@ -153,10 +156,11 @@ CUresult unless_anything_captures(Context &context) {
                : CUDA_SUCCESS;
 }
 
-CUresult check_range(CUdeviceptr address, std::size_t bytes, const char *what) {
-    if (device_of(reinterpret_cast<void *>(address), bytes) < 0) {
-        return refuse(CUDA_ERROR_INVALID_VALUE, text("%s of %zu bytes at %s", what, bytes,
-                                                     describe(reinterpret_cast<void *>(address)).c_str()));
+// Memory of another context is as foreign as memory that is not there.
+CUresult check_range(const Context &context, CUdeviceptr address, std::size_t bytes, const char *what) {
+    const void *first = reinterpret_cast<void *>(address);
+    if (device_of(first, bytes) < 0 || owner_of(first) != &context) {
+        return refuse(CUDA_ERROR_INVALID_VALUE, text("%s of %zu bytes at %s", what, bytes, describe(first).c_str()));
     }
     return CUDA_SUCCESS;
 }
@@ -184,12 +188,12 @@ CUresult copy(Context &context, CUstream stream, void *destination, const void *
         return CUDA_SUCCESS;
     }
     if (direction != Direction::host_to_device) {
-        if (const CUresult result = check_range(CUdeviceptr(source), bytes, "copy")) {
+        if (const CUresult result = check_range(context, CUdeviceptr(source), bytes, "copy")) {
             return result;
         }
     }
     if (direction != Direction::device_to_host) {
-        if (const CUresult result = check_range(CUdeviceptr(destination), bytes, "copy")) {
+        if (const CUresult result = check_range(context, CUdeviceptr(destination), bytes, "copy")) {
             return result;
         }
     }
@@ -224,7 +228,7 @@ CUresult fill(Context &context, CUstream stream, CUdeviceptr address, unsigned v
     if (address % width != 0) {
         return CUDA_ERROR_INVALID_VALUE;
     }
-    if (const CUresult result = check_range(address, count * width, "memset")) {
+    if (const CUresult result = check_range(context, address, count * width, "memset")) {
         return result;
     }
     return submit(context, stream, FillMemory{reinterpret_cast<void *>(address), value, count, width});
@@ -313,7 +317,7 @@ VGGX_HOST_API std::size_t vggx_host_live() {
     std::size_t live = graphs().size();
     for (const auto &context : contexts()) {
         live += context->streams.size() + context->events.size() + context->modules.size() + context->executables.size() +
-                allocations(context->device);
+                allocations(context.get());
     }
     return live + pinned_allocations();
 }
@@ -558,42 +562,60 @@ VGGX_HOST_API CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice 
 
 // Contexts.
 
+static Context *new_context(CUdevice device, bool primary) {
+    contexts().push_back(std::make_unique<Context>());
+    contexts().back()->device = device;
+    contexts().back()->primary = primary;
+    contexts().back()->retained = 1;
+    return contexts().back().get();
+}
+
+static Context *primary_context(CUdevice device) {
+    for (const auto &context : contexts()) {
+        if (context->primary && context->device == device) {
+            return context.get();
+        }
+    }
+    return nullptr;
+}
+
+// Everything in it is gone; the handle may come back to life if it is a primary context's.
+static void end(Context &context) {
+    synchronise(context);
+    context.executables.clear();
+    context.modules.clear();
+    context.events.clear();
+    context.streams.clear();
+    context.broken = CUDA_SUCCESS;
+    free_all(&context);
+}
+
+static bool lives(const Context *context) { return holds(contexts(), context) && context->retained > 0; }
+
 VGGX_HOST_API CUresult cuDevicePrimaryCtxRetain(CUcontext *result, CUdevice device) {
     ENTER(cuDevicePrimaryCtxRetain)
     NEEDS(result)
     TRY(check_device(device))
-    for (const auto &context : contexts()) {
-        if (context->device == device) {
-            context->retained++;
-            *result = context.get();
-            return CUDA_SUCCESS;
-        }
+    if (Context *context = primary_context(device)) {
+        context->retained++;
+        *result = context;
+    } else {
+        *result = new_context(device, true);
     }
-    contexts().push_back(std::make_unique<Context>());
-    contexts().back()->device = device;
-    contexts().back()->retained = 1;
-    *result = contexts().back().get();
     return CUDA_SUCCESS;
 }
 
 VGGX_HOST_API CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
     ENTER(cuDevicePrimaryCtxRelease_v2)
     TRY(check_device(device))
-    for (const auto &context : contexts()) {
-        if (context->device == device && context->retained > 0) {
-            if (--context->retained == 0) {
-                synchronise(*context);
-                context->executables.clear();
-                context->modules.clear();
-                context->events.clear();
-                context->streams.clear();
-                context->broken = CUDA_SUCCESS;
-                free_all(device);
-            }
-            return CUDA_SUCCESS;
-        }
+    Context *context = primary_context(device);
+    if (!context || context->retained == 0) {
+        return CUDA_ERROR_INVALID_CONTEXT;
     }
-    return CUDA_ERROR_INVALID_CONTEXT;
+    if (--context->retained == 0) {
+        end(*context);
+    }
+    return CUDA_SUCCESS;
 }
 
 VGGX_HOST_API CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *flags, int *active) {
@@ -601,8 +623,54 @@ VGGX_HOST_API CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned *fla
     NEEDS(flags && active)
     TRY(check_device(device))
     *flags = 0;
-    *active = std::any_of(contexts().begin(), contexts().end(),
-                          [&](const auto &context) { return context->device == device && context->retained > 0; });
+    const Context *context = primary_context(device);
+    *active = context && context->retained > 0;
+    return CUDA_SUCCESS;
+}
+
+VGGX_HOST_API CUresult cuCtxCreate_v4(CUcontext *result, void *parameters, unsigned, CUdevice device) {
+    ENTER(cuCtxCreate_v4)
+    NEEDS(result && !parameters)
+    TRY(check_device(device))
+    *result = new_context(device, false);
+    stack.push_back(*result);
+    return CUDA_SUCCESS;
+}
+
+VGGX_HOST_API CUresult cuCtxDestroy_v2(CUcontext context) {
+    ENTER(cuCtxDestroy_v2)
+    if (!lives(context) || context->primary) {
+        return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    end(*context);
+    context->retained = 0;
+    if (current() == context) {
+        stack.pop_back();
+    }
+    return CUDA_SUCCESS;
+}
+
+VGGX_HOST_API CUresult cuCtxPushCurrent_v2(CUcontext context) {
+    ENTER(cuCtxPushCurrent_v2)
+    if (!initialised) {
+        return CUDA_ERROR_NOT_INITIALIZED;
+    }
+    if (!lives(context)) {
+        return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    stack.push_back(context);
+    return CUDA_SUCCESS;
+}
+
+VGGX_HOST_API CUresult cuCtxPopCurrent_v2(CUcontext *context) {
+    ENTER(cuCtxPopCurrent_v2)
+    if (stack.empty()) {
+        return CUDA_ERROR_INVALID_CONTEXT;
+    }
+    if (context) {
+        *context = stack.back();
+    }
+    stack.pop_back();
     return CUDA_SUCCESS;
 }
 
@@ -611,17 +679,22 @@ VGGX_HOST_API CUresult cuCtxSetCurrent(CUcontext context) {
     if (!initialised) {
         return CUDA_ERROR_NOT_INITIALIZED;
     }
-    if (context && (!holds(contexts(), context) || context->retained == 0)) {
+    if (context && !lives(context)) {
         return CUDA_ERROR_INVALID_CONTEXT;
     }
-    current = context;
+    if (!stack.empty()) {
+        stack.pop_back();
+    }
+    if (context) {
+        stack.push_back(context);
+    }
     return CUDA_SUCCESS;
 }
 
 VGGX_HOST_API CUresult cuCtxGetCurrent(CUcontext *context) {
     ENTER(cuCtxGetCurrent)
     NEEDS(context)
-    *context = current;
+    *context = current();
     return initialised ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
 }
 
@@ -653,7 +726,7 @@ VGGX_HOST_API CUresult cuMemAlloc_v2(CUdeviceptr *address, std::size_t bytes) {
     CONTEXT(cuMemAlloc_v2)
     NEEDS(address && bytes > 0)
     TRY(unless_capturing(*context))
-    *address = CUdeviceptr(allocate_device(context->device, bytes));
+    *address = CUdeviceptr(allocate_device(context->device, context, bytes));
     return *address ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -666,6 +739,34 @@ VGGX_HOST_API CUresult cuMemFree_v2(CUdeviceptr address) {
     // As real drivers do, though they do not promise it.
     TRY(synchronise(*context))
     return free_device(reinterpret_cast<void *>(address)) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+// Of addresses that are no one's, everything is zero, and the call succeeds.
+VGGX_HOST_API CUresult cuPointerGetAttributes(unsigned count, const int *attributes, void **data, CUdeviceptr address) {
+    ENTER(cuPointerGetAttributes)
+    NEEDS(attributes && data)
+    const void *pointer = reinterpret_cast<void *>(address);
+    const int device = device_of(pointer, 1);
+    for (unsigned i = 0; i < count; i++) {
+        NEEDS(data[i])
+        switch (attributes[i]) {
+        case 1: // context
+            *static_cast<const void **>(data[i]) = owner_of(pointer);
+            break;
+        case 2: // kind of memory: of the host, of a device
+            *static_cast<unsigned *>(data[i]) = device >= 0 ? 2 : is_pinned(pointer, 1) ? 1 : 0;
+            break;
+        case 8: // managed
+            *static_cast<unsigned *>(data[i]) = 0;
+            break;
+        case 9: // device
+            *static_cast<int *>(data[i]) = device >= 0 ? device : 0;
+            break;
+        default:
+            return refuse(CUDA_ERROR_INVALID_VALUE, text("cuPointerGetAttributes: attribute %d is not implemented", attributes[i]));
+        }
+    }
+    return CUDA_SUCCESS;
 }
 
 VGGX_HOST_API CUresult cuMemHostAlloc(void **address, std::size_t bytes, unsigned) {
@@ -826,6 +927,23 @@ VGGX_HOST_API CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigne
         return refuse(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, "a captured stream waits for an event that was not captured");
     }
     return event->recording ? enqueue(*stream, Wait{event->recording}) : CUDA_SUCCESS;
+}
+
+VGGX_HOST_API CUresult cuStreamGetCtx(CUstream stream, CUcontext *result) {
+    CONTEXT(cuStreamGetCtx)
+    NEEDS(result)
+    if (is_null_stream(stream)) {
+        *result = context;
+        return CUDA_SUCCESS;
+    }
+    // Of whichever context.
+    for (const auto &other : contexts()) {
+        if (holds(other->streams, stream)) {
+            *result = other.get();
+            return CUDA_SUCCESS;
+        }
+    }
+    return CUDA_ERROR_INVALID_HANDLE;
 }
 
 // Events.

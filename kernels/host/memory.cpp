@@ -25,6 +25,7 @@ constexpr std::size_t quarantined = 1024;
 
 struct Allocation {
     int device;
+    const void *owner;
     std::size_t bytes;
     unsigned char *mapping; // with a guard page at each end; null: from the C library
     std::size_t mapping_bytes;
@@ -93,12 +94,12 @@ void release(std::uintptr_t address, const Allocation &allocation) {
 
 } // namespace
 
-void *allocate_device(int device, std::size_t bytes) {
+void *allocate_device(int device, const void *owner, std::size_t bytes) {
     if (bytes == 0 || bytes > configuration().memory ||
         rounded(bytes, alignment) + allocated_bytes(device) > configuration().memory) {
         return nullptr;
     }
-    Allocation allocation = {device, bytes, nullptr, 0};
+    Allocation allocation = {device, owner, bytes, nullptr, 0};
 #ifdef VGGX_HOST_ADDRESS_SANITIZER
     if (bytes < large) {
         // posix_memalign takes any size: the red zone begins with the first byte behind it.
@@ -151,14 +152,14 @@ std::size_t allocated_bytes(int device) {
     return sum;
 }
 
-std::size_t allocations(int device) {
+std::size_t allocations(const void *owner) {
     return std::size_t(
-        std::count_if(table().begin(), table().end(), [&](const auto &entry) { return entry.second.device == device; }));
+        std::count_if(table().begin(), table().end(), [&](const auto &entry) { return entry.second.owner == owner; }));
 }
 
-void free_all(int device) {
+void free_all(const void *owner) {
     for (auto entry = table().begin(); entry != table().end();) {
-        if (entry->second.device == device) {
+        if (entry->second.owner == owner) {
             release(entry->first, entry->second);
             entry = table().erase(entry);
         } else {
@@ -174,6 +175,10 @@ int device_of(const void *address, std::size_t bytes) {
     }
     const std::size_t offset = std::uintptr_t(address) - entry->first;
     return offset <= entry->second.bytes && bytes <= entry->second.bytes - offset ? entry->second.device : -1;
+}
+
+const void *owner_of(const void *address) {
+    return device_of(address, 1) < 0 ? nullptr : find(address)->second.owner;
 }
 
 std::string describe(const void *address) {

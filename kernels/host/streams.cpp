@@ -118,7 +118,7 @@ CUresult run_others(Context &context, const Stream *stream) {
                 }
             }
         }
-    } else if (configuration().order == Order::shuffle) {
+    } else if (configuration().order == Order::shuffle && !context.streams.empty()) {
         static Random random(configuration().seed);
         for (unsigned steps = random.below(16); steps > 0; steps--) {
             Stream &other = *context.streams[random.below(unsigned(context.streams.size()))];

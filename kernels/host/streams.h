@@ -109,10 +109,12 @@ struct GraphExecutable {
     std::shared_ptr<const std::vector<Node>> nodes;
 };
 
-// The primary context of a device.
+// The primary context of a device, or one that was created beside it. Both stay in the list of contexts when they are gone, so that
+// a handle that is used too late is recognised.
 struct Context {
     int device;
-    unsigned retained = 0;
+    bool primary = true;
+    unsigned retained = 0; // 0: gone
     CUresult broken = CUDA_SUCCESS; // an error that stays
     std::vector<std::unique_ptr<Stream>> streams;
     std::set<std::unique_ptr<Event>> events;

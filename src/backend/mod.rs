@@ -9,6 +9,7 @@ pub mod cuda;
 mod memory;
 mod moments;
 mod operator;
+mod passes;
 pub mod profile;
 
 pub(crate) use memory::available as available_memory;
@@ -17,6 +18,7 @@ pub use operator::{Factor, FactorType, Factors, OperatorSource};
 
 use crate::network::NetworkError;
 use cuda::device::DeviceError;
+use cuda::{CallersError, DeviceDestination, DevicePixels};
 use std::sync::Arc;
 
 /// What lets a signal pass a ReLU on its way back.
@@ -73,6 +75,27 @@ pub enum Pixels<'a> {
     Rgb8(&'a [u8]),
     /// \[images, 3, height, width\], normalised, channels in the network's order.
     Normalised(&'a [f32]),
+    /// Where they are on a CUDA device; the backend runs there.
+    Device(DevicePixels<'a>),
+}
+
+/// Pixels that were brought to the host.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedPixels {
+    /// As [`Pixels::Rgb8`].
+    Rgb8(Vec<u8>),
+    /// As [`Pixels::Normalised`].
+    Normalised(Vec<f32>),
+}
+
+impl OwnedPixels {
+    /// For a batch.
+    pub fn as_pixels(&self) -> Pixels<'_> {
+        match self {
+            OwnedPixels::Rgb8(pixels) => Pixels::Rgb8(pixels),
+            OwnedPixels::Normalised(values) => Pixels::Normalised(values),
+        }
+    }
 }
 
 /// A batch of images of one size.
@@ -178,6 +201,9 @@ pub enum BackendError {
         /// What would need less; empty or beginning with a semicolon.
         hint: &'static str,
     },
+    /// Memory or a stream that a caller gave cannot be used.
+    #[error(transparent)]
+    Callers(#[from] CallersError),
     /// The CUDA device cannot be used, or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -191,6 +217,15 @@ pub enum BackendError {
     },
 }
 
+/// Memory that a batch takes while it runs, in bytes, besides pixels and results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryNeeded {
+    /// Of the machine.
+    pub host: u64,
+    /// Of a device that has its own; else 0.
+    pub device: u64,
+}
+
 /// A device that holds a network and the operators of passes.
 pub trait Backend: Send + Sync {
     /// The device in words, for `run.json` and `vggx info`.
@@ -201,11 +236,17 @@ pub trait Backend: Send + Sync {
         None
     }
 
-    /// Reads the operators of a pass and lays them out for the device.
+    /// Threads for parallel work beside the network's, which this backend has for its own anyway; `None`: those of the
+    /// process.
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        None
+    }
+
+    /// Reads the operators of a pass and lays them out for the device. Other passes may run meanwhile.
     ///
     /// # Errors
     /// When the device cannot hold them.
-    fn prepare(&mut self, pass: &Pass) -> Result<PassId, BackendError>;
+    fn prepare(&self, pass: &Pass) -> Result<PassId, BackendError>;
 
     /// Runs a batch forward and keeps what the backward passes need: masks and argmaxes as bits, not activations.
     ///
@@ -214,8 +255,45 @@ pub trait Backend: Send + Sync {
     /// activations overflow does not fail the batch: see [`Trace::failure`].
     fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError>;
 
+    /// Brings `images` images of `height` × `width` from the device to the host, as they are.
+    ///
+    /// # Errors
+    /// When the backend has no such device, or the memory cannot be used.
+    fn fetch(
+        &self,
+        _pixels: &DevicePixels,
+        _images: usize,
+        _size: (usize, usize),
+    ) -> Result<OwnedPixels, BackendError> {
+        Err(CallersError::NoDevice.into())
+    }
+
+    /// Writes explanations of `height` × `width` that the host has made, one an image, each [`DeviceDestination::bytes`] long; none
+    /// leaves an image's memory as it is.
+    ///
+    /// # Panics
+    /// When one is longer or shorter.
+    ///
+    /// # Errors
+    /// As [`Backend::fetch`]; nothing is written then.
+    fn store(
+        &self,
+        _destination: &DeviceDestination,
+        _size: (usize, usize),
+        _explanations: &[Option<&[u8]>],
+    ) -> Result<(), BackendError> {
+        Err(CallersError::NoDevice.into())
+    }
+
     /// Images a batch should hold when the user does not say.
     fn preferred_batch(&self) -> usize;
+
+    /// About how much memory so many images of this size take at a time.
+    ///
+    /// # Errors
+    /// When the images are too small for the network.
+    fn memory_needed(&self, images: usize, height: usize, width: usize)
+    -> Result<MemoryNeeded, BackendError>;
 
     /// Begins to add up moments, from those of images that were seen before ([`Moments::zeros`] when there are none);
     /// they say whether Σxxᵀ is wanted.
@@ -279,6 +357,25 @@ pub trait Trace {
 
     /// Why an image has no valid responses, if so.
     fn failure(&self, image: usize) -> Option<BackendError>;
+
+    /// Runs a pass back to the pixels, from one target an image, and leaves what it brings back in memory of the device, red, green,
+    /// blue. Gives each image's power of two, that the numbers must be multiplied with. As float32 both are what an
+    /// [`Explanation`](crate::explain::Explanation) of this pass holds, bit by bit.
+    ///
+    /// # Panics
+    /// As [`Trace::backward`].
+    ///
+    /// # Errors
+    /// When the backend has no such device, or the memory cannot be used, nothing is written. An entry fails as of
+    /// [`Trace::backward`].
+    fn backward_into(
+        &self,
+        _pass: PassId,
+        _targets: &[usize],
+        _destination: &DeviceDestination,
+    ) -> Result<Vec<Result<i32, BackendError>>, BackendError> {
+        Err(CallersError::NoDevice.into())
+    }
 
     /// Runs a pass back to the pixels, from one target an image.
     ///

@@ -111,7 +111,7 @@ pub enum BenchError {
 /// # Errors
 /// When the device fails, the images are too small for the network, or a method needs patterns that are not there.
 pub fn run(
-    backend: &mut dyn Backend,
+    backend: &dyn Backend,
     weights: &Arc<Weights>,
     patterns: Option<&Arc<Patterns>>,
     plan: &Plan,
@@ -184,7 +184,7 @@ pub fn run(
 }
 
 fn prepare(
-    backend: &mut dyn Backend,
+    backend: &dyn Backend,
     weights: &Arc<Weights>,
     patterns: Option<&Arc<Patterns>>,
     method: Method,

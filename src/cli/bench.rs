@@ -1,11 +1,11 @@
 //! `vggx bench`: how fast the network runs here.
 
-use super::device::Opened;
 use super::exit::{Failure, Outcome, print};
 use super::network::NetworkOptions;
 use crate::bench::{self, BenchPart, Plan};
 use crate::explain::Method;
 use crate::images::resize;
+use crate::setup::OpenedDevice;
 use clap::Args;
 use std::io::Write;
 
@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
             methods.extend([Method::PatternNet, Method::PatternAttribution]);
         }
     }
-    let Opened { mut backend, notice, .. } =
+    let OpenedDevice { backend, notice, .. } =
         options.network.device.open(&weights, options.batch.map(usize::from))?;
     let plan = Plan {
         batch: options.batch.map_or_else(|| backend.preferred_batch(), usize::from),
@@ -106,7 +106,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     if let Some(notice) = notice.filter(|_| !options.quiet) {
         let _ = writeln!(std::io::stderr(), "{notice}");
     }
-    let report = bench::run(&mut *backend, &weights, patterns.as_ref(), &plan, &mut progress)?;
+    let report = bench::run(&*backend, &weights, patterns.as_ref(), &plan, &mut progress)?;
     print(&if options.json { report.to_json().to_string() } else { report.table() })?;
     Ok(Outcome::Done)
 }

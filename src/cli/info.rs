@@ -1,6 +1,5 @@
 //! `vggx info`: this build and its devices, or the contents of a file.
 
-use super::device::why_not;
 use super::exit::{Failure, Outcome, print};
 use super::report;
 use crate::backend::cuda::device::{Device, DeviceDescription, DeviceError, devices};
@@ -8,6 +7,7 @@ use crate::backend::{cpu, cuda};
 use crate::network::{Layer, Preprocessing, PreprocessingOverrides};
 use crate::output::path_text;
 use crate::patterns::{Component, LayerSource, MomentFile, Report};
+use crate::setup::why_not;
 use crate::weights::{TensorFile, Weights, bundled};
 use clap::Args;
 use serde_json::{Map, Value, json};

@@ -2,7 +2,6 @@
 
 mod bench;
 mod completions;
-mod device;
 mod exit;
 mod explain;
 mod identity;

@@ -1,12 +1,16 @@
 //! Options that every command on a network shares: weights, patterns, preprocessing, device.
 
-use super::device::{DeviceChoice, Opened, PrecisionChoice, Request};
 use super::exit::Failure;
 use crate::network::{ChannelOrder, PreprocessingOverrides};
 use crate::patterns::Patterns;
-use crate::weights::{Weights, bundled};
+use crate::setup::{
+    DeviceChoice, DeviceRequest, NotBundled, OpenDeviceError, OpenedDevice, PrecisionChoice, find_patterns,
+    find_weights, open_weights,
+};
+use crate::weights::Weights;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A network and what makes its input.
@@ -36,7 +40,7 @@ pub struct DeviceOptions {
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Device")]
     pub device: DeviceChoice,
     /// Arithmetic: auto is f32 on the CPU, f16 on CUDA
-    #[arg(long, value_name = "P", value_enum, default_value = "auto", help_heading = "Device")]
+    #[arg(long, value_name = "P", value_parser = precisions(), default_value = "auto", help_heading = "Device")]
     pub precision: PrecisionChoice,
     /// Threads of the CPU [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Device")]
@@ -53,6 +57,11 @@ pub struct NetworkOptions {
     pub patterns: Option<PathBuf>,
     #[command(flatten)]
     pub device: DeviceOptions,
+}
+
+/// The names of precisions, which `--help` lists.
+fn precisions() -> impl TypedValueParser<Value = PrecisionChoice> {
+    PossibleValuesParser::new(PrecisionChoice::NAMES).try_map(|name| name.parse::<PrecisionChoice>())
 }
 
 /// Three numbers parted by commas or spaces.
@@ -83,21 +92,9 @@ fn positive(text: &str) -> Result<f32, String> {
 impl WeightOptions {
     /// Maps the weights and checks them whole.
     pub fn open(&self) -> Result<Arc<Weights>, Failure> {
-        let path = match &self.weights {
-            Some(path) => path.clone(),
-            None => bundled::weights().ok_or_else(|| not_bundled("weights", "--weights"))?,
-        };
-        let weights = Weights::open(&path, &self.overrides()?)?;
-        weights.check_finite()?;
-        Ok(Arc::new(weights))
-    }
-
-    /// Also when the bundled file was named.
-    pub fn are_bundled(&self) -> bool {
-        let Some(path) = &self.weights else { return true };
-        let place = |path: &Path| path.canonicalize().ok();
-        let bundled = bundled::weights().as_deref().and_then(place);
-        bundled.is_some() && bundled == place(path)
+        let path =
+            find_weights(self.weights.as_deref(), None).map_err(|error| not_bundled(&error, "--weights"))?;
+        Ok(open_weights(&path, &self.overrides()?)?)
     }
 
     fn overrides(&self) -> Result<PreprocessingOverrides, Failure> {
@@ -113,9 +110,16 @@ impl WeightOptions {
 
 impl DeviceOptions {
     /// Prepares a network's forward pass on the device, for batches of so many images where the user says.
-    pub fn open(&self, weights: &Arc<Weights>, batch: Option<usize>) -> Result<Opened, Failure> {
-        let (device, precision, threads) = (self.device, self.precision, self.threads());
-        Request { device, precision, threads, batch }.open(weights)
+    pub fn open(&self, weights: &Arc<Weights>, batch: Option<usize>) -> Result<OpenedDevice, Failure> {
+        let request = DeviceRequest { device: self.device, precision: self.precision, batch, context: None };
+        request.open(weights, self.threads()).map_err(|error| match &error {
+            OpenDeviceError::Cuda { .. } => Failure::Run(format!("--{error}")),
+            OpenDeviceError::Precision { precision, .. } => Failure::Run(format!(
+                "--precision {precision}: the CPU computes in f32{}; leave the option out or use --precision f32",
+                error.reason()
+            )),
+            error => error.into(),
+        })
     }
 
     /// Threads that were asked for; 0 stands for all cores.
@@ -146,44 +150,17 @@ impl DeviceOptions {
 impl NetworkOptions {
     /// Maps the patterns that belong to the weights: those that were named, or the bundled ones of the bundled weights.
     pub fn open_patterns(&self, weights: &Weights) -> Result<Option<Arc<Patterns>>, Failure> {
-        let path = match &self.patterns {
-            Some(path) => path.clone(),
-            None if self.weights.are_bundled() => {
-                bundled::patterns().ok_or_else(|| not_bundled("patterns", "--patterns"))?
-            }
-            None => return Ok(None),
-        };
-        Ok(Some(Arc::new(Patterns::open(&path, weights)?)))
+        let path = find_patterns(self.patterns.as_deref(), weights.file().path(), None)
+            .map_err(|error| not_bundled(&error, "--patterns"))?;
+        Ok(path.map(|path| Patterns::open(&path, weights).map(Arc::new)).transpose()?)
     }
 }
 
-fn not_bundled(what: &str, option: &str) -> Failure {
-    let folders: Vec<String> =
-        bundled::searched().iter().map(|folder| format!("  {}", folder.display())).collect();
+/// Names the option that would help.
+fn not_bundled(error: &NotBundled, option: &str) -> Failure {
     Failure::Run(format!(
-        "the bundled {what} are in none of these folders:\n{}\nset VGGX_DATA to the folder that holds them, or name a file with {option}",
-        folders.join("\n")
+        "the bundled {} are in none of these folders:\n  {}\nset VGGX_DATA to the folder that holds them, or name a file with {option}",
+        error.what,
+        error.list("\n  ")
     ))
-}
-
-/// Reads class names, one a line.
-pub fn read_labels(path: &Path, outputs: usize) -> Result<Vec<String>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Run(format!(
-                "cannot read the labels {}: {error}; name a text file in UTF-8 with one name a line, and check its permissions",
-                path.display()
-            )))?;
-    let mut labels: Vec<String> =
-        text.trim_start_matches('\u{feff}').lines().map(|line| line.trim().to_owned()).collect();
-    while labels.last().is_some_and(String::is_empty) {
-        labels.pop();
-    }
-    if labels.len() != outputs {
-        return Err(Failure::Run(format!(
-            "the labels {} have {} lines, but the network has {outputs} outputs; give one name a line, in the order of the outputs",
-            path.display(),
-            labels.len()
-        )));
-    }
-    Ok(labels)
 }

@@ -4,6 +4,7 @@ use super::operators::Operators;
 use crate::backend::BackendError;
 use crate::backend::cpu::Cpu;
 use crate::backend::cuda::{Cuda, CudaOptions};
+use crate::threads::Threads;
 use crate::weights::Weights;
 use std::sync::Arc;
 
@@ -14,6 +15,16 @@ use std::sync::Arc;
 /// When the network is not one that the CPU backend runs, or threads cannot be started.
 pub fn on_cpu(weights: &Arc<Weights>, threads: usize) -> Result<Cpu, BackendError> {
     Cpu::new(
+        weights.network().clone(),
+        Arc::new(Operators::forward(weights.clone())),
+        biases(weights),
+        threads,
+    )
+}
+
+/// As [`on_cpu`], on threads that are there.
+pub(crate) fn on_cpu_threads(weights: &Arc<Weights>, threads: Arc<Threads>) -> Result<Cpu, BackendError> {
+    Cpu::on_threads(
         weights.network().clone(),
         Arc::new(Operators::forward(weights.clone())),
         biases(weights),
@@ -32,6 +43,21 @@ pub fn on_cuda(weights: &Arc<Weights>, options: &CudaOptions) -> Result<Cuda, Ba
         Arc::new(Operators::forward(weights.clone())),
         biases(weights),
         options,
+    )
+}
+
+/// As [`on_cuda`], with threads that are there for what the host does.
+pub(crate) fn on_cuda_threads(
+    weights: &Arc<Weights>,
+    options: &CudaOptions,
+    threads: Arc<Threads>,
+) -> Result<Cuda, BackendError> {
+    Cuda::on_threads(
+        weights.network().clone(),
+        Arc::new(Operators::forward(weights.clone())),
+        biases(weights),
+        options,
+        threads,
     )
 }
 

@@ -1,138 +1,97 @@
 //! Runs methods on batches of images.
 
-use super::fold::fold;
-use super::method::{Kind, Method, Operator, Recipe};
-use super::operators::{OperatorError, Operators};
+use super::assemble::{ImagePixels, Part, assemble};
+use super::deliver::deliver;
+use super::error::{ExplainError, PrepareError};
+use super::explained::{Detail, Explained, Explanation, Exponent, Input, Request};
+use super::method::{Method, Operator, Recipe};
+use super::operators::Operators;
 use super::target::{Target, TargetError};
-use crate::backend::{Backend, BackendError, Batch, Gate, Pass, PassId, Pixels, Relevance, Start};
-use crate::network::{ChannelOrder, Preprocessing};
+use crate::backend::cuda::{self, DeviceDestination, Stored};
+use crate::backend::{
+    Backend, BackendError, Batch, Gate, OwnedPixels, Pass, PassId, Pixels, Relevance, Start, Trace,
+};
+use crate::network::Preprocessing;
 use crate::patterns::Patterns;
 use crate::weights::Weights;
 use rayon::prelude::*;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// A network on a device, with the methods to explain it.
+///
+/// Any number of threads may use one at a time.
 pub struct Explainer {
     backend: Box<dyn Backend>,
     preprocessing: Preprocessing,
     has_classifier: bool,
     labels: Option<Vec<String>>,
-    passes: Vec<PreparedPass>,
-    methods: Vec<(Method, Source)>,
-}
-
-/// A distinct backward pass: methods may share one (PatternNet is the two-component signal).
-struct PreparedPass {
-    key: (Operator, Gate, Start),
-    id: PassId,
+    operators: OperatorMaker,
+    passes: RwLock<Vec<PreparedPass>>,
+    /// Held by whoever prepares methods, so that nobody prepares the same at the same time.
+    preparing: Mutex<()>,
+    methods: Vec<Method>,
     detail: Detail,
 }
 
-/// What comes back of a pass.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Detail {
-    /// The three channels.
-    Planes,
-    /// Their sum.
-    HeatMap,
+/// What operators are made of.
+struct OperatorMaker {
+    weights: Arc<Weights>,
+    patterns: Option<Arc<Patterns>>,
+    seed: u64,
 }
+
+/// A distinct backward pass: methods may share one (PatternNet is the two-component signal).
+#[derive(Clone, Copy)]
+struct PreparedPass {
+    key: PassKey,
+    id: PassId,
+}
+
+type PassKey = (Operator, Gate, Start);
 
 /// Where a method's array comes from.
 #[derive(Clone, Copy)]
 enum Source {
     Input,
-    Pass { index: usize, times_input: bool },
-}
-
-/// One image of a batch.
-#[derive(Clone, Copy)]
-pub struct Input<'a> {
-    /// \[height, width, 3\], red, green, blue.
-    pub pixels: &'a [u8],
-    /// The target that comes with the image, for [`Target::Key`].
-    pub key: Option<&'a str>,
-}
-
-/// What the network says of an image, and why.
-#[derive(Clone, Debug)]
-pub struct Explained {
-    /// The output that was explained.
-    pub target: usize,
-    /// Its name, where labels were given.
-    pub label: Option<String>,
-    /// Its logit, or in a headless network the sum of its final map.
-    pub response: f32,
-    /// Its softmax probability; none in a headless network.
-    pub probability: Option<f64>,
-    /// One a method, in the order the methods were given.
-    pub explanations: Vec<Explanation>,
-}
-
-/// One method's array.
-#[derive(Clone, Debug)]
-pub struct Explanation {
-    /// The method.
-    pub method: Method,
-    /// \[3, height, width\], red, green, blue, in units of the network's normalised input; the value is
-    /// `values` · 2^`scale_log2`. Attributions [for pictures](Explainer::with_heat_maps): \[height, width\].
-    pub values: Vec<f32>,
-    /// 0 unless float32 would overflow.
-    pub scale_log2: i32,
-}
-
-/// Why an image could not be explained.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ExplainError {
-    /// It has no target, or one that does not exist.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// The network could not run on it, or on its batch.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// A method failed on it.
-    #[error("{method}: {source}")]
-    Method {
-        /// The method.
-        method: Method,
-        /// What the device said.
-        source: BackendError,
+    /// The result of a run, by its place among the runs of a call.
+    Run {
+        index: usize,
+        times_input: bool,
     },
-    /// An input is not of the batch's size.
-    #[error(
-        "image {image} of the batch has {got} bytes of pixels, but {height}×{width} red, green and blue values are to \
-         be given for each"
-    )]
-    PixelCount {
-        /// Place in the batch, from 0.
-        image: usize,
-        /// Length of its pixels.
-        got: usize,
-        /// Rows of the batch's images.
-        height: usize,
-        /// Columns of the batch's images.
-        width: usize,
+    /// A pass that leaves its results on the device.
+    OnDevice {
+        pass: PassId,
     },
 }
 
-/// Why methods could not be prepared.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// The operators of a method cannot be had, for instance without its patterns.
-    #[error("{method}: {source}")]
-    Operators {
-        /// The method.
-        method: Method,
-        /// What is missing.
-        source: OperatorError,
-    },
-    /// The device cannot run a method.
-    #[error("{method}: {source}")]
-    Backend {
-        /// The method.
-        method: Method,
-        /// What the device said.
-        source: BackendError,
-    },
+impl Source {
+    /// Whether the host needs the input itself.
+    fn needs_input(self) -> bool {
+        matches!(self, Source::Input | Source::Run { times_input: true, .. })
+    }
+}
+
+/// A pass that runs once in a call, whatever number of methods it serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Run {
+    pass: PassId,
+    heat_map: bool,
+}
+
+/// Finds the output to explain from the number of an image and its responses.
+type Resolve<'a> = dyn Fn(usize, &[f32]) -> Result<usize, TargetError> + 'a;
+
+/// What a call runs, and what the arrays are made of.
+struct Plan {
+    runs: Vec<Run>,
+    methods: Vec<PlannedMethod>,
+}
+
+struct PlannedMethod {
+    method: Method,
+    source: Source,
+    heat_map: bool,
+    exponent: Exponent,
 }
 
 impl Explainer {
@@ -141,67 +100,33 @@ impl Explainer {
     /// # Errors
     /// When a method needs patterns that are not there, or the device cannot hold the operators.
     pub fn new(
-        mut backend: Box<dyn Backend>,
+        backend: Box<dyn Backend>,
         weights: &Arc<Weights>,
         patterns: Option<&Arc<Patterns>>,
         methods: &[Method],
         labels: Option<Vec<String>>,
         seed: u64,
     ) -> Result<Self, PrepareError> {
-        let mut passes: Vec<PreparedPass> = Vec::new();
-        let mut sources = Vec::new();
-        for &method in methods {
-            let source = match method.recipe() {
-                Recipe::Input => Source::Input,
-                Recipe::Pass { operator, gate, start, times_input } => {
-                    let key = (operator, gate, start);
-                    let known = passes.iter().position(|pass| pass.key == key);
-                    let index = match known {
-                        Some(index) => index,
-                        None => {
-                            let operators =
-                                Operators::new(weights.clone(), patterns.cloned(), operator, seed)
-                                    .map_err(|source| PrepareError::Operators { method, source })?;
-                            let pass = Pass { operators: Arc::new(operators), gate, start };
-                            let id = backend
-                                .prepare(&pass)
-                                .map_err(|source| PrepareError::Backend { method, source })?;
-                            passes.push(PreparedPass { key, id, detail: Detail::Planes });
-                            passes.len() - 1
-                        }
-                    };
-                    Source::Pass { index, times_input }
-                }
-            };
-            sources.push((method, source));
-        }
         let network = weights.network();
-        Ok(Explainer {
+        let explainer = Explainer {
             backend,
             preprocessing: network.preprocessing,
             has_classifier: network.has_classifier(),
             labels,
-            passes,
-            methods: sources,
-        })
+            operators: OperatorMaker { weights: weights.clone(), patterns: patterns.cloned(), seed },
+            passes: RwLock::default(),
+            preparing: Mutex::default(),
+            methods: methods.to_vec(),
+            detail: Detail::Planes,
+        };
+        explainer.prepare(methods)?;
+        Ok(explainer)
     }
 
-    /// For pictures alone: attributions come as heat maps, the sums over their channels, \[height, width\]. A device then
-    /// sends a third of the numbers.
+    /// For pictures alone: [`Explainer::explain`] gives [`Detail::Picture`].
     #[must_use]
     pub fn with_heat_maps(mut self) -> Self {
-        for (index, pass) in self.passes.iter_mut().enumerate() {
-            // A pass may serve several methods. What is multiplied with the input is summed afterwards.
-            let mut users = self
-                .methods
-                .iter()
-                .filter(|(_, source)| matches!(source, Source::Pass { index: used, .. } if *used == index));
-            let all_attributions = users.all(|(method, source)| {
-                method.kind() == Kind::Attribution
-                    && matches!(source, Source::Pass { times_input: false, .. })
-            });
-            pass.detail = if all_attributions { Detail::HeatMap } else { Detail::Planes };
-        }
+        self.detail = Detail::Picture;
         self
     }
 
@@ -210,7 +135,57 @@ impl Explainer {
         &*self.backend
     }
 
-    /// Explains a batch of images of one size. The outer error is the batch's, the inner ones are single images'.
+    /// Prepares more methods, for [`Explainer::explain_batch`]; those that are prepared already cost nothing. Batches of
+    /// other threads run meanwhile.
+    ///
+    /// # Errors
+    /// As [`Explainer::new`]. Methods before the one that failed are prepared.
+    pub fn prepare(&self, methods: &[Method]) -> Result<(), PrepareError> {
+        if methods.iter().all(|method| self.is_prepared(*method)) {
+            return Ok(());
+        }
+        // What is shared is changed by single calls of `push` alone.
+        let _alone = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        for &method in methods {
+            let Recipe::Pass { operator, gate, start, .. } = method.recipe() else { continue };
+            let key = (operator, gate, start);
+            if self.pass(key).is_some() {
+                continue;
+            }
+            let OperatorMaker { weights, patterns, seed } = &self.operators;
+            let operators = self
+                .beside(|| Operators::new(weights.clone(), patterns.clone(), operator, *seed))
+                .map_err(|source| PrepareError::Operators { method, source })?;
+            let pass = Pass { operators: Arc::new(operators), gate, start };
+            let id =
+                self.backend.prepare(&pass).map_err(|source| PrepareError::Backend { method, source })?;
+            self.passes.write().unwrap_or_else(PoisonError::into_inner).push(PreparedPass { key, id });
+        }
+        Ok(())
+    }
+
+    fn is_prepared(&self, method: Method) -> bool {
+        match method.recipe() {
+            Recipe::Input => true,
+            Recipe::Pass { operator, gate, start, .. } => self.pass((operator, gate, start)).is_some(),
+        }
+    }
+
+    fn pass(&self, key: PassKey) -> Option<PassId> {
+        let passes = self.passes.read().unwrap_or_else(PoisonError::into_inner);
+        passes.iter().find(|pass| pass.key == key).map(|pass| pass.id)
+    }
+
+    /// Runs parallel work on the backend's threads where it has some, else on those of the process.
+    fn beside<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match self.backend.threads() {
+            Some(threads) => threads.install(work),
+            None => work(),
+        }
+    }
+
+    /// Explains a batch of images of one size with the methods that were given to [`Explainer::new`]. The outer error is the
+    /// batch's, the inner ones are single images'.
     ///
     /// # Errors
     /// [`ExplainError::PixelCount`] for an input that is not of `height` · `width` · 3 values; [`ExplainError::Backend`]
@@ -228,112 +203,277 @@ impl Explainer {
         }
         let pixels: Vec<u8> = inputs.iter().flat_map(|input| input.pixels).copied().collect();
         let batch = Batch { images: inputs.len(), height, width, pixels: Pixels::Rgb8(&pixels) };
-        let trace = self.backend.forward(&batch)?;
-        let targets: Vec<Result<usize, ExplainError>> = inputs
-            .iter()
-            .enumerate()
-            .map(|(image, input)| match trace.failure(image) {
+        let resolve = |image: usize, responses: &[f32]| {
+            target.resolve(responses, self.labels.as_deref(), inputs[image].key)
+        };
+        let request = Request {
+            methods: &self.methods,
+            detail: self.detail,
+            exponent: Exponent::Folded,
+            destinations: None,
+        };
+        self.run(&batch, &resolve, &request)
+    }
+
+    /// Explains a batch, one target an image, with any methods that are prepared. The outer error is the batch's, the inner
+    /// ones are single images'.
+    ///
+    /// # Panics
+    /// When there are more or fewer targets than images, or destinations than methods.
+    ///
+    /// # Errors
+    /// [`ExplainError::NotPrepared`]; [`ExplainError::Backend`] when the network cannot run on images of this size, or the
+    /// device not on so many of them.
+    pub fn explain_batch(
+        &self,
+        batch: &Batch,
+        targets: &[Target],
+        request: &Request,
+    ) -> Result<Vec<Result<Explained, ExplainError>>, ExplainError> {
+        assert_eq!(targets.len(), batch.images, "one target an image");
+        let resolve =
+            |image: usize, responses: &[f32]| targets[image].resolve(responses, self.labels.as_deref(), None);
+        self.run(batch, &resolve, request)
+    }
+
+    /// The responses of every image of a batch: logits, or in a headless network the sum of each channel's final map.
+    ///
+    /// # Errors
+    /// As [`Explainer::explain_batch`].
+    pub fn respond(&self, batch: &Batch) -> Result<Vec<Result<Vec<f32>, ExplainError>>, ExplainError> {
+        let trace = self.backend.forward(batch)?;
+        let of_image = |image| match trace.failure(image) {
+            Some(failure) => Err(failure.into()),
+            None => Ok(trace.responses(image).to_vec()),
+        };
+        Ok((0..batch.images).map(of_image).collect())
+    }
+
+    /// The softmax probability of an output; none in a headless network.
+    ///
+    /// # Panics
+    /// When there is no such response.
+    pub fn probability(&self, responses: &[f32], output: usize) -> Option<f64> {
+        self.has_classifier.then(|| softmax(responses, output))
+    }
+
+    /// The names of the outputs.
+    pub fn labels(&self) -> Option<&[String]> {
+        self.labels.as_deref()
+    }
+
+    fn run(
+        &self,
+        batch: &Batch,
+        resolve: &Resolve,
+        request: &Request,
+    ) -> Result<Vec<Result<Explained, ExplainError>>, ExplainError> {
+        let plan = self.plan(request)?;
+        let trace = self.backend.forward(batch)?;
+        let targets: Vec<Result<usize, ExplainError>> = (0..batch.images)
+            .map(|image| match trace.failure(image) {
                 Some(failure) => Err(failure.into()),
-                None => Ok(target.resolve(trace.responses(image), self.labels.as_deref(), input.key)?),
+                None => Ok(resolve(image, trace.responses(image))?),
             })
             .collect();
         let start: Vec<usize> = targets.iter().map(|target| *target.as_ref().unwrap_or(&0)).collect();
-        let mut relevances = Vec::with_capacity(self.passes.len());
-        for pass in &self.passes {
-            let relevance = match pass.detail {
-                Detail::Planes => trace.backward(pass.id, &start),
-                Detail::HeatMap => trace.heat_maps(pass.id, &start),
+        let mut relevances = Vec::with_capacity(plan.runs.len());
+        for run in &plan.runs {
+            let relevance = match run.heat_map {
+                false => trace.backward(run.pass, &start),
+                true => trace.heat_maps(run.pass, &start),
             };
-            // What is wrong with the device is wrong with all images.
-            if let Some(Err(error)) = relevance.iter().find(|one| matches!(one, Err(BackendError::Device(_))))
-            {
-                return Err(error.clone().into());
-            }
+            refuse_broken_device(&relevance)?;
             relevances.push(relevance.into_iter());
         }
+        let mut placed = self.place(&*trace, &plan, &start, request)?;
         let responses: Vec<Vec<f32>> =
-            (0..inputs.len()).map(|image| trace.responses(image).to_vec()).collect();
+            (0..batch.images).map(|image| trace.responses(image).to_vec()).collect();
         // The device is free for another batch while this one is put together.
         drop(trace);
-        let images: Vec<_> = inputs
-            .iter()
-            .zip(targets)
+        let fetched = self.fetch(batch, &plan)?;
+        let batch =
+            &Batch { pixels: fetched.as_ref().map_or(batch.pixels, OwnedPixels::as_pixels), ..*batch };
+        let images: Vec<_> = targets
+            .into_iter()
             .zip(responses)
-            .map(|((input, target), responses)| {
+            .enumerate()
+            .map(|(image, (target, responses))| {
                 // Every pass gives one result an image; they are taken in step.
-                let relevances: Vec<_> = relevances.iter_mut().filter_map(Iterator::next).collect();
-                (input, target, responses, relevances)
+                let back = BroughtBack {
+                    relevances: relevances.iter_mut().filter_map(Iterator::next).collect(),
+                    exponents: placed.iter_mut().filter_map(Iterator::next).collect(),
+                };
+                (image_pixels(batch, image), target, responses, back)
             })
             .collect();
-        Ok(images
-            .into_par_iter()
-            .map(|(input, target, responses, relevances)| {
-                self.assemble(input, target?, &responses, &relevances)
+        let explained = |(pixels, target, responses, back): (_, Result<_, _>, Vec<f32>, BroughtBack)| {
+            let target = target?;
+            let explanations = self.arrays(&plan, pixels, &back)?;
+            Ok(Explained {
+                target,
+                label: self.labels.as_ref().and_then(|labels| labels.get(target)).cloned(),
+                response: responses[target],
+                probability: self.probability(&responses, target),
+                explanations,
             })
-            .collect())
-    }
-
-    fn assemble(
-        &self,
-        input: &Input,
-        target: usize,
-        responses: &[f32],
-        relevances: &[Result<Relevance, BackendError>],
-    ) -> Result<Explained, ExplainError> {
-        let explanations = self
-            .methods
-            .iter()
-            .map(|&(method, source)| {
-                let (mut values, scale_log2) = match source {
-                    Source::Input => (self.network_input(input.pixels), 0),
-                    Source::Pass { index, times_input } => {
-                        let relevance = relevances[index]
-                            .clone()
-                            .map_err(|source| ExplainError::Method { method, source })?;
-                        let mut values = relevance.values;
-                        if times_input {
-                            let x = self.network_input(input.pixels);
-                            values.iter_mut().zip(x).for_each(|(value, x)| *value *= x);
-                        }
-                        (values, relevance.scale_log2)
-                    }
-                };
-                let scale_log2 = fold(&mut values, scale_log2);
-                if values.len() == input.pixels.len() {
-                    self.to_rgb(&mut values);
-                }
-                Ok(Explanation { method, values, scale_log2 })
-            })
-            .collect::<Result<_, ExplainError>>()?;
-        Ok(Explained {
-            target,
-            label: self.labels.as_ref().and_then(|labels| labels.get(target)).cloned(),
-            response: responses[target],
-            probability: self.has_classifier.then(|| softmax(responses, target)),
-            explanations,
-        })
-    }
-
-    /// The normalised input, \[3, height, width\] in the network's channel order.
-    fn network_input(&self, pixels: &[u8]) -> Vec<f32> {
-        let plane = pixels.len() / 3;
-        let normalised = self.preprocessing.normalise(pixels);
-        let mut planes = vec![0.0; pixels.len()];
-        for (position, channels) in normalised.chunks_exact(3).enumerate() {
-            for (channel, &value) in channels.iter().enumerate() {
-                planes[channel * plane + position] = value;
+        };
+        // Waking threads takes longer than a small image.
+        let mut images: Vec<_> = if images.len() < 2 {
+            images.into_iter().map(explained).collect()
+        } else {
+            self.beside(|| images.into_par_iter().map(explained).collect())
+        };
+        for (method, planned) in plan.methods.iter().enumerate() {
+            if let (Some(destinations), false) =
+                (request.destinations, matches!(planned.source, Source::OnDevice { .. }))
+            {
+                let size = (batch.height, batch.width);
+                deliver(&*self.backend, &destinations[method], size, method, &mut images)?;
             }
         }
-        planes
+        Ok(images)
     }
 
-    /// Brings planes in the network's channel order into red, green, blue.
-    fn to_rgb(&self, planes: &mut [f32]) {
-        if self.preprocessing.channel_order == ChannelOrder::Bgr {
-            let plane = planes.len() / 3;
-            let (blue, rest) = planes.split_at_mut(plane);
-            blue.swap_with_slice(&mut rest[plane..]);
+    /// Runs the passes whose results stay on the device. Gives the exponents of each.
+    fn place(
+        &self,
+        trace: &dyn Trace,
+        plan: &Plan,
+        start: &[usize],
+        request: &Request,
+    ) -> Result<Vec<std::vec::IntoIter<Result<i32, BackendError>>>, ExplainError> {
+        let mut placed = Vec::new();
+        for (planned, destination) in plan.methods.iter().zip(request.destinations.unwrap_or_default()) {
+            let Source::OnDevice { pass } = planned.source else { continue };
+            let exponents = trace.backward_into(pass, start, destination)?;
+            refuse_broken_device(&exponents)?;
+            placed.push(exponents.into_iter());
         }
+        Ok(placed)
+    }
+
+    /// Brings pixels of the device to the host, where something is made of them here.
+    fn fetch(&self, batch: &Batch, plan: &Plan) -> Result<Option<OwnedPixels>, ExplainError> {
+        match batch.pixels {
+            Pixels::Device(pixels) if plan.methods.iter().any(|planned| planned.source.needs_input()) => {
+                let size = (batch.height, batch.width);
+                Ok(Some(self.backend.fetch(&pixels, batch.images, size)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Finds the passes that a call runs, each once.
+    fn plan(&self, request: &Request) -> Result<Plan, ExplainError> {
+        if let Some(destinations) = request.destinations {
+            assert_eq!(destinations.len(), request.methods.len(), "one destination a method");
+        }
+        let mut runs = Vec::new();
+        let methods = request
+            .methods
+            .iter()
+            .enumerate()
+            .map(|(index, &method)| {
+                let destination = request.destinations.map(|destinations| &destinations[index]);
+                let (detail, exponent) = match destination {
+                    Some(destination) => of_destination(destination),
+                    None => (request.detail, request.exponent),
+                };
+                let (source, heat_map) = match method.recipe() {
+                    Recipe::Input => (Source::Input, detail.is_heat_map(method, true)),
+                    Recipe::Pass { operator, gate, start, times_input } => {
+                        let heat_map = detail.is_heat_map(method, times_input);
+                        let pass =
+                            self.pass((operator, gate, start)).ok_or(ExplainError::NotPrepared { method })?;
+                        if destination.is_some() && !times_input {
+                            let source = Source::OnDevice { pass };
+                            return Ok(PlannedMethod { method, source, heat_map, exponent });
+                        }
+                        let run = Run { pass, heat_map: heat_map && !times_input };
+                        let index = runs.iter().position(|known| *known == run).unwrap_or_else(|| {
+                            runs.push(run);
+                            runs.len() - 1
+                        });
+                        (Source::Run { index, times_input }, heat_map)
+                    }
+                };
+                Ok(PlannedMethod { method, source, heat_map, exponent })
+            })
+            .collect::<Result<_, ExplainError>>()?;
+        Ok(Plan { runs, methods })
+    }
+
+    /// The arrays of one image.
+    fn arrays(
+        &self,
+        plan: &Plan,
+        pixels: ImagePixels,
+        back: &BroughtBack,
+    ) -> Result<Vec<Explanation>, ExplainError> {
+        // Those of passes that left their results on the device come one after another.
+        let mut exponents = back.exponents.iter();
+        plan.methods
+            .iter()
+            .map(|&PlannedMethod { method, source, heat_map, exponent }| {
+                let failed = |source| ExplainError::Method { method, source };
+                let part = match source {
+                    Source::Input => Part::Input,
+                    Source::Run { index, times_input } => {
+                        let relevance = back.relevances[index].clone().map_err(failed)?;
+                        Part::Pass { relevance, times_input }
+                    }
+                    Source::OnDevice { .. } => {
+                        let scale_log2 = exponents.next().cloned().unwrap_or(Ok(0)).map_err(failed)?;
+                        return Ok(Explanation { method, values: Vec::new(), scale_log2 });
+                    }
+                };
+                let (values, scale_log2) = assemble(part, pixels, heat_map, exponent, &self.preprocessing);
+                Ok(Explanation { method, values, scale_log2 })
+            })
+            .collect()
+    }
+}
+
+/// What passes brought back of one image.
+struct BroughtBack {
+    /// One a run.
+    relevances: Vec<Result<Relevance, BackendError>>,
+    /// One a pass that left its results on the device.
+    exponents: Vec<Result<i32, BackendError>>,
+}
+
+/// What is wrong with the device is wrong with all images.
+fn refuse_broken_device<T>(results: &[Result<T, BackendError>]) -> Result<(), ExplainError> {
+    let broken = results.iter().find_map(|result| match result {
+        Err(error @ BackendError::Device(_)) => Some(error.clone()),
+        _ => None,
+    });
+    broken.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What a destination says about an array.
+fn of_destination(destination: &DeviceDestination) -> (Detail, Exponent) {
+    let detail = match destination.detail() {
+        cuda::Detail::Planes => Detail::Planes,
+        cuda::Detail::HeatMap => Detail::HeatMap,
+    };
+    let exponent = match destination.stored() {
+        Stored::F32 => Exponent::Folded,
+        Stored::F16 => Exponent::Apart,
+    };
+    (detail, exponent)
+}
+
+/// The pixels of one image of a batch.
+fn image_pixels<'a>(batch: &Batch<'a>, image: usize) -> ImagePixels<'a> {
+    let len = 3 * batch.height * batch.width;
+    let place = image * len..(image + 1) * len;
+    match batch.pixels {
+        Pixels::Rgb8(pixels) => ImagePixels::Rgb8(&pixels[place]),
+        Pixels::Normalised(planes) => ImagePixels::Normalised(&planes[place]),
+        // They are brought here where they are needed.
+        Pixels::Device(_) => ImagePixels::Elsewhere,
     }
 }
 
@@ -347,56 +487,6 @@ fn softmax(logits: &[f32], target: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Learner, Moments, Trace};
-
-    /// A device that must not be asked for anything.
-    struct Untouched;
-
-    impl Backend for Untouched {
-        fn description(&self) -> String {
-            "none".to_owned()
-        }
-
-        fn prepare(&mut self, _: &Pass) -> Result<PassId, BackendError> {
-            unreachable!("no pass is prepared")
-        }
-
-        fn forward<'a>(&'a self, _: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
-            unreachable!("the batch is refused before")
-        }
-
-        fn preferred_batch(&self) -> usize {
-            1
-        }
-
-        fn learn<'a>(&'a self, _: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {
-            unreachable!("nothing is learnt")
-        }
-    }
-
-    #[test]
-    fn images_of_other_sizes_are_refused() {
-        let explainer = Explainer {
-            backend: Box::new(Untouched),
-            preprocessing: Preprocessing::default(),
-            has_classifier: false,
-            labels: None,
-            passes: Vec::new(),
-            methods: Vec::new(),
-        };
-        let explain = |size, lengths: &[usize]| {
-            let pixels: Vec<Vec<u8>> = lengths.iter().map(|&length| vec![0; length]).collect();
-            let inputs: Vec<Input> = pixels.iter().map(|pixels| Input { pixels, key: None }).collect();
-            match explainer.explain(size, &inputs, &Target::Top(1)) {
-                Err(ExplainError::PixelCount { image, got, .. }) => (image, got),
-                _ => unreachable!("{lengths:?} do not make images of {size:?}"),
-            }
-        };
-        // Together they would be as long as two images.
-        assert_eq!(explain((2, 3), &[17, 19]), (0, 17));
-        assert_eq!(explain((2, 3), &[18, 19, 17]), (1, 19));
-        assert_eq!(explain((usize::MAX, 3), &[18]), (0, 18));
-    }
 
     #[test]
     fn softmax_survives_large_logits() {

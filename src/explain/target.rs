@@ -143,11 +143,18 @@ impl Target {
     }
 }
 
-/// Index of the n-th largest response, the lower index first among equals.
-fn nth_largest(responses: &[f32], rank: usize) -> Option<usize> {
+/// Indices of the `count` largest responses, or of all where there are fewer, the largest first; of equal ones the lower
+/// index first.
+pub fn largest(responses: &[f32], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..responses.len()).collect();
     order.sort_by(|&a, &b| responses[b].total_cmp(&responses[a]).then(a.cmp(&b)));
-    order.get(rank.checked_sub(1)?).copied()
+    order.truncate(count);
+    order
+}
+
+/// Index of the n-th largest response, from 1.
+fn nth_largest(responses: &[f32], rank: usize) -> Option<usize> {
+    largest(responses, rank).get(rank.checked_sub(1)?).copied()
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::flatten::flatten;
 use super::jpeg::decode_jpeg;
-use super::{ImageError, ImageProblem, Rgb8, quiet_panic};
+use super::{ImageError, ImageProblem, Rgb8};
+use crate::quiet_panic;
 
 /// The default of `max_pixels`: 178 million (534 MB as RGB), about where Pillow refuses an image too.
 pub const DEFAULT_MAX_PIXELS: u64 = 178_000_000;

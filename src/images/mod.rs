@@ -20,7 +20,6 @@ mod jpeg;
 mod list;
 pub mod load;
 pub mod prefetch;
-mod quiet_panic;
 pub mod random_crop;
 pub mod resize;
 pub mod shard;

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::{ImageError, ImageProblem, InputImage, LoadOptions, Rgb8, load, quiet_panic};
+use super::{ImageError, ImageProblem, InputImage, LoadOptions, Rgb8, load};
+use crate::quiet_panic;
 
 /// Loads images on `threads` worker threads and yields them in the order of `inputs`, whatever the threads do.
 ///

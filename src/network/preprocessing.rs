@@ -82,7 +82,7 @@ pub enum PreprocessingError {
     },
     /// Some of the four keys are there and this one is not, so torchvision's value would be a guess.
     #[error(
-        "the metadata describe the preprocessing without {key}; give it on the command line (--{option})",
+        "the metadata describe the preprocessing without {key}; give it too (--{option})",
         option = .key.replace('_', "-")
     )]
     Incomplete {

@@ -365,7 +365,7 @@ fn every_call_of_the_driver_may_fail() {
         "cuDeviceGetCount",
         "cuDeviceGetAttribute",
         "cuDevicePrimaryCtxRetain",
-        "cuCtxSetCurrent",
+        "cuCtxPushCurrent_v2",
         "cuMemGetInfo_v2",
         "cuMemAlloc_v2",
         "cuMemHostAlloc",

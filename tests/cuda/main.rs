@@ -2,6 +2,9 @@
 //! host execution; with `VGGX_TEST_DEVICE=cuda` on the first device.
 
 mod agreement;
+mod caller;
+mod contexts;
+mod device_memory;
 mod edges;
 mod heat_maps;
 #[path = "../host_driver/mod.rs"]

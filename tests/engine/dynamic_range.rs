@@ -79,7 +79,7 @@ fn activations_that_overflow_fail_their_image_alone() {
             .collect();
         images[1].iter_mut().for_each(|value| *value *= 1e38);
         images[3][7] = f32::MAX;
-        let mut cpu = case.backend(2);
+        let cpu = case.backend(2);
         let source = |operator| {
             let patterns = Some(case.patterns.clone());
             Arc::new(Operators::new(case.weights.clone(), patterns, operator, 0).expect("patterns are there"))

@@ -123,7 +123,7 @@ fn maps_of_one_position() {
     }
     let source = Arc::new(InMemory(rows));
     let network = Network::new(layers, Preprocessing::default());
-    let mut cpu = Cpu::new(network, source.clone(), biases, 2).expect("a VGG without pools");
+    let cpu = Cpu::new(network, source.clone(), biases, 2).expect("a VGG without pools");
     let pass = Pass { operators: source, gate: Gate::Mask, start: Start::Response };
     let pass = cpu.prepare(&pass).expect("fits");
     for (height, width) in [(1, 1), (1, 6), (9, 1)] {
@@ -224,7 +224,7 @@ fn targets_are_ranks_indices_and_keys() {
 #[test]
 fn a_target_out_of_range_fails_its_image_in_the_backend_too() {
     let case = Case::new(random_vgg(66, 3, &[&[8, 5]], None), ElementType::F32);
-    let mut cpu = case.backend(1);
+    let cpu = case.backend(1);
     let operators =
         Arc::new(Operators::new(case.weights.clone(), None, Operator::Weight, 0).expect("weights"));
     let pass = cpu.prepare(&Pass { operators, gate: Gate::Mask, start: Start::One }).expect("fits");
@@ -258,6 +258,24 @@ fn batches_that_cannot_run_are_refused() {
 }
 
 /// A batch of no images is an easy mistake of a caller who skips broken files.
+#[test]
+fn images_of_other_sizes_are_refused() {
+    let case = Case::new(random_vgg(69, 3, &[&[8]], None), ElementType::F32);
+    let explainer = case.explainer(&[Method::Gradient], 1);
+    let explain = |size, lengths: &[usize]| {
+        let pixels: Vec<Vec<u8>> = lengths.iter().map(|&length| vec![0; length]).collect();
+        let inputs: Vec<Input> = pixels.iter().map(|pixels| Input { pixels, key: None }).collect();
+        match explainer.explain(size, &inputs, &Target::Top(1)) {
+            Err(ExplainError::PixelCount { image, got, .. }) => (image, got),
+            _ => unreachable!("{lengths:?} do not make images of {size:?}"),
+        }
+    };
+    // Together they would be as long as two images.
+    assert_eq!(explain((2, 3), &[17, 19]), (0, 17));
+    assert_eq!(explain((2, 3), &[18, 19, 17]), (1, 19));
+    assert_eq!(explain((usize::MAX, 3), &[18]), (0, 18));
+}
+
 #[test]
 fn a_batch_without_images_gives_no_results() {
     for classifier in [None, Some((2, &[9, 5][..]))] {

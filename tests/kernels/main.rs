@@ -2,6 +2,8 @@
 //! (kernels/host/); `VGGX_TEST_DEVICE=cuda` runs the same tests on the GPU that the installed driver shows.
 
 mod convolution;
+mod deliver;
+mod gather;
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
 mod image;

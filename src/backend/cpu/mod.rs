@@ -20,10 +20,15 @@ mod winograd;
 mod workspace;
 
 use super::chain::Chain;
+use super::cuda::CallersError;
 use super::memory;
+use super::passes::Passes;
 use super::profile::{Part, Profiler};
-use super::{Backend, BackendError, Batch, Learner, Moments, OperatorSource, Pass, PassId, Pixels, Trace};
+use super::{
+    Backend, BackendError, Batch, Learner, MemoryNeeded, Moments, OperatorSource, Pass, PassId, Pixels, Trace,
+};
 use crate::network::{Extent, Network};
+use crate::threads::Threads;
 use convolution::{ConvolutionOperator, Direction, ScaledMaps, convolve};
 use dense::DenseShape;
 use epilogue::Forward;
@@ -42,6 +47,10 @@ pub fn instructions() -> &'static str {
 
 /// Images a batch holds by default: enough for the deep layers' products, few enough for 30 MB a batch and layer.
 const PREFERRED_BATCH: usize = 8;
+
+/// Maps as large as the largest layer's that a pass needs: the input and the output of that layer, and as much again for
+/// transforms and smaller buffers.
+const WORKING_MAPS: u64 = 4;
 
 /// A convolution with its ReLU and the max-pool that may follow.
 struct Stage {
@@ -81,8 +90,8 @@ pub struct Cpu {
     forward_source: Arc<dyn OperatorSource>,
     stages: Vec<Stage>,
     classifier: Option<Classifier>,
-    passes: Vec<PreparedPass>,
-    threads: rayon::ThreadPool,
+    passes: Passes<PreparedPass>,
+    threads: Arc<Threads>,
     workspace: Workspace,
 }
 
@@ -99,18 +108,25 @@ impl Cpu {
         biases: Vec<Vec<f32>>,
         threads: usize,
     ) -> Result<Self, BackendError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("vggx-cpu-{index}"))
-            .build()
+        let pool = Threads::new(threads, "vggx-cpu")
             .map_err(|error| BackendError::Threads { threads, reason: error.to_string() })?;
+        Self::on_threads(network, weights, biases, Arc::new(pool))
+    }
+
+    /// As [`Cpu::new`], on threads that are there.
+    pub(crate) fn on_threads(
+        network: Network,
+        weights: Arc<dyn OperatorSource>,
+        biases: Vec<Vec<f32>>,
+        pool: Arc<Threads>,
+    ) -> Result<Self, BackendError> {
         let (stages, classifier) = pool.install(|| plan(&network, &*weights, biases))?;
         Ok(Cpu {
             network,
             forward_source: weights,
             stages,
             classifier,
-            passes: Vec::new(),
+            passes: Passes::default(),
             threads: pool,
             workspace: Workspace::default(),
         })
@@ -120,17 +136,18 @@ impl Cpu {
     fn normalise(&self, batch: &Batch) -> Result<Vec<f32>, BackendError> {
         let positions = batch.height.saturating_mul(batch.width);
         let expected = batch.images.saturating_mul(positions).saturating_mul(3);
-        let got = match batch.pixels {
-            Pixels::Rgb8(pixels) => pixels.len(),
-            Pixels::Normalised(values) => values.len(),
+        let check = |got| {
+            let Batch { images, height, width, .. } = *batch;
+            let wrong = BackendError::BatchSize { got, expected, images, height, width };
+            if got == expected { Ok(()) } else { Err(wrong) }
         };
-        if got != expected {
-            let (images, height, width) = (batch.images, batch.height, batch.width);
-            return Err(BackendError::BatchSize { got, expected, images, height, width });
-        }
-        Ok(match batch.pixels {
-            Pixels::Rgb8(pixels) => self.network.preprocessing.normalise(pixels),
+        match batch.pixels {
+            Pixels::Rgb8(pixels) => {
+                check(pixels.len())?;
+                Ok(self.network.preprocessing.normalise(pixels))
+            }
             Pixels::Normalised(values) => {
+                check(values.len())?;
                 let mut input = vec![0.0; expected];
                 for (planes, input) in
                     values.chunks_exact(3 * positions).zip(input.chunks_exact_mut(3 * positions))
@@ -141,25 +158,20 @@ impl Cpu {
                         }
                     }
                 }
-                input
+                Ok(input)
             }
-        })
+            Pixels::Device(_) => Err(CallersError::NoDevice.into()),
+        }
     }
 
     /// Refuses a batch that the machine cannot hold: an allocation that fails would end the process.
     fn check_memory(&self, batch: &Batch) -> Result<(), BackendError> {
-        // The input and the output of the largest layer, and as much again for transforms and smaller buffers.
-        self.check_memory_for(batch, 4, 0)
+        self.check_memory_for(batch, WORKING_MAPS, 0)
     }
 
     /// Refuses a batch for which there is no room for so many maps as large as the largest layer's, and for `more` bytes.
     fn check_memory_for(&self, batch: &Batch, maps: u64, more: u64) -> Result<(), BackendError> {
         let extents = self.network.extents(batch.height, batch.width)?;
-        let values = |extent: &Extent| {
-            [extent.height, extent.width, extent.channels]
-                .iter()
-                .fold(1u64, |product, &side| product.saturating_mul(side as u64))
-        };
         let largest = extents.iter().map(values).max().unwrap_or(0).saturating_mul(batch.images as u64);
         let needed = largest.saturating_mul(maps * size_of::<f32>() as u64).saturating_add(more);
         // What earlier batches left in the workspace serves this one.
@@ -208,12 +220,23 @@ impl Cpu {
     }
 }
 
+/// Values of a map.
+fn values(extent: &Extent) -> u64 {
+    [extent.height, extent.width, extent.channels]
+        .iter()
+        .fold(1u64, |product, &side| product.saturating_mul(side as u64))
+}
+
 impl Backend for Cpu {
     fn description(&self) -> String {
         format!("cpu, {} threads, {}", self.threads.current_num_threads(), gemm::description())
     }
 
-    fn prepare(&mut self, pass: &Pass) -> Result<PassId, BackendError> {
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        Some(&self.threads)
+    }
+
+    fn prepare(&self, pass: &Pass) -> Result<PassId, BackendError> {
         let operators = self.threads.install(|| {
             let read = |stage: &Stage| {
                 let shape = (stage.inputs, stage.outputs);
@@ -221,8 +244,7 @@ impl Backend for Cpu {
             };
             self.stages.iter().map(read).collect()
         });
-        self.passes.push(PreparedPass { pass: pass.clone(), operators });
-        Ok(PassId(self.passes.len() - 1))
+        Ok(self.passes.add(PreparedPass { pass: pass.clone(), operators }))
     }
 
     fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
@@ -231,6 +253,22 @@ impl Backend for Cpu {
 
     fn preferred_batch(&self) -> usize {
         PREFERRED_BATCH
+    }
+
+    fn memory_needed(
+        &self,
+        images: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<MemoryNeeded, BackendError> {
+        let extents = self.network.extents(height, width)?;
+        let float = size_of::<f32>() as u64;
+        let largest = extents.iter().map(values).max().unwrap_or(0);
+        // A bit for each activation, and what a pass brings back to the pixels.
+        let bits: u64 = extents.iter().map(|extent| values(extent) / 8).fold(0, u64::saturating_add);
+        let back = extents.first().map_or(0, values).saturating_mul(2 * float);
+        let image = largest.saturating_mul(WORKING_MAPS * float).saturating_add(bits).saturating_add(back);
+        Ok(MemoryNeeded { host: image.saturating_mul(images as u64), device: 0 })
     }
 
     fn learn<'a>(&'a self, moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {

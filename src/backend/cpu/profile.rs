@@ -107,23 +107,24 @@ impl Cpu {
         let mut laps = Laps::begin();
         let trace = self.run_forward(&request.batch, &mut laps)?;
         let forward = laps.into_parts().into_iter().map(|(part, seconds)| (part, Way::Forward, seconds));
-        let PassId(pass) = request.pass;
         let mut laps = Laps::begin();
         let targets: Vec<usize> =
             (0..request.batch.images).map(|image| largest_response(trace.responses(image))).collect();
         trace
-            .run_backward(&self.passes[pass], &targets, &mut laps)
+            .run_backward(&self.passes.get(request.pass), &targets, &mut laps)
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?;
         let backward = laps.into_parts().into_iter().map(|(part, seconds)| (part, Way::Backward, seconds));
         Ok(forward.chain(backward).collect())
     }
 
-    fn kernel_of(&self, layer: usize, PassId(pass): PassId, way: Way) -> &'static str {
-        let operator = match way {
-            Way::Forward => self.stages.get(layer).map(|stage| &stage.operator),
-            Way::Backward => self.passes[pass].operators.get(layer),
+    fn kernel_of(&self, layer: usize, pass: PassId, way: Way) -> &'static str {
+        let forward = || self.stages.get(layer).map(|stage| stage.operator.algorithm());
+        let backward = || self.passes.get(pass).operators.get(layer).map(ConvolutionOperator::algorithm);
+        let algorithm = match way {
+            Way::Forward => forward(),
+            Way::Backward => backward(),
         };
-        operator.map_or("rows", ConvolutionOperator::algorithm)
+        algorithm.unwrap_or("rows")
     }
 }

@@ -269,8 +269,8 @@ impl Trace for CpuTrace<'_> {
         // A target that does not exist fails its own image; another takes its place so that the batch can run.
         let valid: Vec<usize> =
             targets.iter().map(|&target| if target < self.outputs { target } else { 0 }).collect();
-        let prepared = &self.cpu.passes[pass.0];
-        let mut results = self.cpu.threads.install(|| self.run_backward(prepared, &valid, &mut Laps::off()));
+        let prepared = self.cpu.passes.get(pass);
+        let mut results = self.cpu.threads.install(|| self.run_backward(&prepared, &valid, &mut Laps::off()));
         for (image, &target) in targets.iter().enumerate() {
             if let Some(failure) = self.failure(image) {
                 results[image] = Err(failure);

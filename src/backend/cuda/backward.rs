@@ -1,12 +1,13 @@
 //! The steps of a backward pass.
 
 use super::buffers::{Addresses, Buffer};
+use super::callers::Stored;
 use super::forward::{OperandSide, Steps, stage_shape};
 use super::operators::PreparedOperator;
 use super::params::{
     VGGX_BELOW_NOTHING, VGGX_BELOW_POOL, VGGX_BELOW_RECTIFIER, VGGX_GATE_MASK, VGGX_GATE_SIGN,
-    VggxAveragePool, VggxBelow, VggxConvolutionBackward, VggxOutput, VggxScale, VggxSignalImage, VggxStart,
-    VggxUnpool,
+    VggxAveragePool, VggxBelow, VggxConvolutionBackward, VggxDeliver, VggxOutput, VggxScale, VggxSignalImage,
+    VggxStart, VggxUnpool,
 };
 use super::plan::{ClassifierPlan, Plan, per_image, signal_image_size};
 use super::program::Step;
@@ -22,7 +23,7 @@ struct Signal {
 
 /// What comes back of a signal that has arrived at the pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Detail {
+pub enum Detail {
     /// All three channels.
     Planes,
     /// Their sum.
@@ -39,7 +40,7 @@ impl Detail {
     }
 
     /// Where they are.
-    pub fn buffer(self, plan: &Plan) -> Buffer {
+    fn buffer(self, plan: &Plan) -> Buffer {
         match self {
             Detail::Planes => plan.values,
             Detail::HeatMap => plan.heat_map,
@@ -47,13 +48,34 @@ impl Detail {
     }
 }
 
-/// All steps of a backward pass with these operators, one a parametric layer; `names` are the layers'.
+/// What comes back, and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Exit {
+    pub detail: Detail,
+    /// As what it stays on the device; none: the host takes it.
+    pub stored: Option<Stored>,
+}
+
+impl Exit {
+    /// To the host.
+    pub fn to_host(detail: Detail) -> Self {
+        Exit { detail, stored: None }
+    }
+
+    /// What the host reads, with exponents behind it where it takes the values.
+    pub fn buffer(self, plan: &Plan) -> Buffer {
+        if self.stored.is_some() { plan.delivered } else { self.detail.buffer(plan) }
+    }
+}
+
+/// All steps of a backward pass with these operators, one a parametric layer; `names` are the layers'. `reversed` says whether the
+/// network takes blue, green, red.
 pub(super) fn backward(
     plan: &Plan,
     at: &Addresses,
     operators: &[Arc<PreparedOperator>],
     (gate, start): (Gate, Start),
-    detail: Detail,
+    (exit, reversed): (Exit, bool),
     names: &[String],
 ) -> Vec<Step> {
     let mut steps = Steps::new(plan, at);
@@ -72,7 +94,12 @@ pub(super) fn backward(
     let signal = pass.through_stages(signal);
     // A classifier's response is one number an image: it joins at the end.
     let joins = plan.classifier.is_some() && start == Start::Response;
-    pass.reach_pixels(signal, if joins { request + plan.request.factors as u64 } else { 0 }, detail);
+    let factors = if joins { request + plan.request.factors as u64 } else { 0 };
+    pass.reach_pixels(signal, factors, exit.detail);
+    match exit.stored {
+        Some(stored) => pass.deliver(exit.detail, stored, reversed),
+        None => pass.download(exit.detail),
+    }
     pass.steps.finish()
 }
 
@@ -310,10 +337,47 @@ impl Pass<'_> {
             Detail::HeatMap => "output_heat_map",
         };
         self.steps.launch(kernel.to_owned(), size, shape, parameters);
+    }
+
+    /// To the host, with the exponents.
+    fn download(&mut self, detail: Detail) {
+        let (plan, at) = (self.steps.plan, self.steps.at);
         let buffer = detail.buffer(plan);
         let bytes = plan.buffers.bytes(buffer);
         self.steps.push(Step::Download { address: at.of(buffer), offset: 0, bytes });
         let (offset, bytes) = (plan.exponents_offset(buffer), plan.buffers.bytes(plan.exponents));
-        self.steps.push(Step::Download { address: exponents, offset, bytes });
+        self.steps.push(Step::Download { address: at.of(plan.exponents), offset, bytes });
+    }
+
+    /// To where the request says on the device; the exponents that are left, to the host.
+    fn deliver(&mut self, detail: Detail, stored: Stored, reversed: bool) {
+        let (plan, at) = (self.steps.plan, self.steps.at);
+        let geometry = plan.geometry;
+        let request = at.of(plan.request.buffer);
+        let (address, bytes) = (at.of(plan.bits), plan.buffers.bytes(plan.bits));
+        self.steps.push(Step::Clear { address, bytes });
+        let positions = geometry.height * geometry.width;
+        let parameters = VggxDeliver {
+            values: at.of(detail.buffer(plan)),
+            exponents: at.of(plan.exponents),
+            joins: request + plan.request.joins as u64,
+            bits: address,
+            destinations: request + plan.request.destinations as u64,
+            scales: at.of(plan.delivered),
+            images: self.steps.images(),
+            channels: detail.channels() as i32,
+            positions: positions as i32,
+            reversed: i32::from(reversed && detail == Detail::Planes),
+        };
+        let shape = format!("{} images of {}×{}", geometry.images, geometry.height, geometry.width);
+        let size = |per_block| per_image(detail.channels() * positions, per_block, geometry.images);
+        self.steps.launch("deliver_largest".to_owned(), size(2048), shape.clone(), parameters);
+        let kernel = match stored {
+            Stored::F32 => "deliver_f32",
+            Stored::F16 => "deliver_f16",
+        };
+        self.steps.launch(kernel.to_owned(), size(1024), shape, parameters);
+        let (address, bytes) = (at.of(plan.delivered), plan.buffers.bytes(plan.delivered));
+        self.steps.push(Step::Download { address, offset: 0, bytes });
     }
 }

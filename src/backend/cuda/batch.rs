@@ -1,6 +1,8 @@
-//! A batch on its way into pinned memory: bytes as they are, normalised values scaled so that nothing overflows.
+//! A batch on its way into pinned memory: bytes as they are, normalised values scaled so that nothing overflows. Of what lies on
+//! the device already, addresses.
 
-use super::device::bytes_of;
+use super::callers::{PixelFormat, check_stream};
+use super::device::{CallersStream, Device, bytes_of};
 use super::network::scaled;
 use super::operators::exponent_above;
 use super::options::Precision;
@@ -9,13 +11,17 @@ use super::plan::{Geometry, Input};
 use crate::backend::{BackendError, Batch, Pixels};
 use rayon::prelude::*;
 
-/// Refuses a batch that is not of the size it claims.
-pub(super) fn check_size(batch: &Batch) -> Result<(), BackendError> {
+/// Refuses a batch that is not of the size it claims, or not where it claims to be.
+pub(super) fn check(device: &Device, batch: &Batch) -> Result<(), BackendError> {
     let Batch { images, height, width, pixels } = *batch;
     let expected = [images, height, width, 3].iter().fold(1usize, |product, &n| product.saturating_mul(n));
     let got = match pixels {
         Pixels::Rgb8(pixels) => pixels.len(),
         Pixels::Normalised(values) => values.len(),
+        Pixels::Device(pixels) => {
+            check_stream(device, pixels.stream())?;
+            return pixels.check(device, images, (height, width));
+        }
     };
     if got == expected {
         Ok(())
@@ -29,13 +35,25 @@ pub(super) fn geometry(batch: &Batch) -> Geometry {
     let input = match batch.pixels {
         Pixels::Rgb8(_) => Input::Rgb8,
         Pixels::Normalised(_) => Input::Normalised,
+        Pixels::Device(pixels) => match pixels.format() {
+            PixelFormat::Rgb8 => Input::DeviceRgb8,
+            PixelFormat::Normalised => Input::DeviceNormalised,
+        },
     };
     Geometry { images: batch.images, height: batch.height, width: batch.width, input }
 }
 
+/// The stream that a batch is written on.
+pub(super) fn stream(batch: &Batch) -> Option<CallersStream> {
+    match batch.pixels {
+        Pixels::Device(pixels) => Some(pixels.stream()),
+        Pixels::Rgb8(_) | Pixels::Normalised(_) => None,
+    }
+}
+
 /// Writes images `first..first + count` of a batch, and zeros in place of those that lack to fill a part of `images`.
 /// Behind them, at `scales`, go the largest magnitudes and exponents of normalised values. Returns for each of the
-/// images whether all its values are finite.
+/// images whether all its values are finite; of those on the device, kernels say.
 pub(super) fn fill(
     batch: &Batch,
     (first, count, images): (usize, usize, usize),
@@ -74,7 +92,20 @@ pub(super) fn fill(
             behind[list..2 * list].copy_from_slice(bytes_of(&exponents));
             written.into_iter().map(|(_, _, is_finite)| is_finite).collect()
         }
+        Pixels::Device(pixels) => {
+            let to = upload.as_chunks_mut::<8>().0.as_chunks_mut::<2>().0;
+            for ([address, row_stride], source) in to.iter_mut().zip(pixels.sources((first, count, images))) {
+                *address = source.address.to_ne_bytes();
+                *row_stride = source.row_stride.to_ne_bytes();
+            }
+            vec![true; count]
+        }
     }
+}
+
+/// Whether an image is finite whose largest magnitude, infinity and NaN being larger than all others, has these bits.
+pub(super) fn is_finite(bits: u32) -> bool {
+    bits < f32::INFINITY.to_bits()
 }
 
 /// Writes an image's values times a power of two that makes the largest as large as is stored; zeros where one is not

@@ -5,7 +5,7 @@ use super::network::DeviceNetwork;
 use super::operators::PreparedOperator;
 use super::params::{
     VGGX_LINEAR, VGGX_RECTIFY, VGGX_RECTIFY_POOL, VggxAveragePool, VggxChannelSums, VggxConvolutionForward,
-    VggxInterleave, VggxNormalise, VggxOperand, VggxScale,
+    VggxGather, VggxInterleave, VggxNormalise, VggxOperand, VggxScale,
 };
 use super::plan::{ClassifierPlan, Input, Plan, Scales, StagePlan, per_image, per_value};
 use super::program::{Parameters, Step};
@@ -14,12 +14,14 @@ use super::program::{Parameters, Step};
 pub(super) struct Steps<'a> {
     pub plan: &'a Plan,
     pub at: &'a Addresses,
+    /// Where it goes which images count, of pixels on the device whose values may not be finite; 0: nowhere.
+    pub counted: u64,
     list: Vec<Step>,
 }
 
 impl<'a> Steps<'a> {
     pub fn new(plan: &'a Plan, at: &'a Addresses) -> Self {
-        Steps { plan, at, list: Vec::new() }
+        Steps { plan, at, counted: 0, list: Vec::new() }
     }
 
     pub fn push(&mut self, step: Step) {
@@ -122,6 +124,10 @@ pub(super) fn forward(plan: &Plan, at: &Addresses, network: &DeviceNetwork, name
         offset: plan.exponents_offset(responses),
         bytes: plan.geometry.images * size_of::<i32>(),
     });
+    if let Some(offset) = plan.bits_offset() {
+        let bytes = plan.buffers.bytes(plan.bits);
+        steps.push(Step::Download { address: at.of(plan.bits), offset, bytes });
+    }
     steps.finish()
 }
 
@@ -150,43 +156,102 @@ pub(super) fn layers<'b>(
 /// From pixels or planes to the network's input; returns its address.
 fn input(steps: &mut Steps, network: &DeviceNetwork) -> u64 {
     let plan = steps.plan;
-    let geometry = plan.geometry;
-    let (pixels, output) = (steps.at.of(plan.pixels), steps.at.of(plan.input));
-    let bytes = plan.buffers.bytes(plan.pixels);
-    steps.push(Step::Upload { address: pixels, offset: 0, bytes });
+    let positions = plan.geometry.height * plan.geometry.width;
     steps.clear_largest(plan.forward_scales);
-    let scale = steps.scale(plan.forward_scales, 0);
-    let positions = geometry.height * geometry.width;
-    let shape = format!("{} images of {}×{}", geometry.images, geometry.height, geometry.width);
-    let images = steps.images();
-    match geometry.input {
+    let send = |steps: &mut Steps, buffer| {
+        let (address, bytes) = (steps.at.of(buffer), plan.buffers.bytes(buffer));
+        steps.push(Step::Upload { address, offset: 0, bytes });
+    };
+    match plan.geometry.input {
         Input::Rgb8 => {
-            let parameters = VggxNormalise {
-                pixels,
-                table: network.pixels.address(),
-                output,
-                output_scale: scale,
-                largest: network.pixels.largest,
-                exponent: network.pixels.exponent,
-                images,
-                positions: positions as i32,
-                reversed: i32::from(network.pixels.reversed),
-                reserved: 0,
-            };
-            let size = per_value(geometry.images * positions, 1024, 256);
-            steps.launch(steps.kernel("normalise"), size, shape, parameters);
+            send(steps, plan.pixels);
+            normalise(steps, network);
+        }
+        Input::DeviceRgb8 => {
+            send(steps, plan.sources);
+            gather(steps, "gather_bytes".to_owned(), 3 * positions, 1024);
+            normalise(steps, network);
         }
         Input::Normalised => {
-            let bytes = geometry.images * size_of::<u32>();
-            let offset = plan.input_scales_offset();
-            steps.push(Step::Upload { address: scale.largest, offset, bytes });
-            steps.push(Step::Upload { address: scale.exponent, offset: offset + bytes, bytes });
-            let parameters = VggxInterleave { planes: pixels, output, images, positions: positions as i32 };
-            let size = per_value(geometry.images * positions, 256, 256);
-            steps.launch(steps.kernel("interleave"), size, shape, parameters);
+            send(steps, plan.pixels);
+            interleave(steps);
+        }
+        Input::DeviceNormalised => {
+            send(steps, plan.sources);
+            let (address, bytes) = (steps.at.of(plan.bits), plan.buffers.bytes(plan.bits));
+            steps.push(Step::Clear { address, bytes });
+            gather(steps, "gather_largest".to_owned(), 3 * positions, 2048);
+            gather(steps, steps.kernel("gather_planes"), positions, 1024);
         }
     }
-    output
+    steps.at.of(plan.input)
+}
+
+/// What the pixels are, for messages.
+fn pixels_shape(plan: &Plan) -> String {
+    let geometry = plan.geometry;
+    format!("{} images of {}×{}", geometry.images, geometry.height, geometry.width)
+}
+
+/// Bytes to the network's input.
+fn normalise(steps: &mut Steps, network: &DeviceNetwork) {
+    let plan = steps.plan;
+    let geometry = plan.geometry;
+    let positions = geometry.height * geometry.width;
+    let parameters = VggxNormalise {
+        pixels: steps.at.of(plan.pixels),
+        table: network.pixels.address(),
+        output: steps.at.of(plan.input),
+        output_scale: steps.scale(plan.forward_scales, 0),
+        largest: network.pixels.largest,
+        exponent: network.pixels.exponent,
+        images: steps.images(),
+        positions: positions as i32,
+        reversed: i32::from(network.pixels.reversed),
+        reserved: 0,
+    };
+    let size = per_value(geometry.images * positions, 1024, 256);
+    steps.launch(steps.kernel("normalise"), size, pixels_shape(plan), parameters);
+}
+
+/// Planes that the host has scaled to the network's input.
+fn interleave(steps: &mut Steps) {
+    let plan = steps.plan;
+    let geometry = plan.geometry;
+    let scale = steps.scale(plan.forward_scales, 0);
+    let bytes = geometry.images * size_of::<u32>();
+    let offset = plan.input_scales_offset();
+    steps.push(Step::Upload { address: scale.largest, offset, bytes });
+    steps.push(Step::Upload { address: scale.exponent, offset: offset + bytes, bytes });
+    let positions = geometry.height * geometry.width;
+    let parameters = VggxInterleave {
+        planes: steps.at.of(plan.pixels),
+        output: steps.at.of(plan.input),
+        images: steps.images(),
+        positions: positions as i32,
+    };
+    let size = per_value(geometry.images * positions, 256, 256);
+    steps.launch(steps.kernel("interleave"), size, pixels_shape(plan), parameters);
+}
+
+/// One of the kernels that read images where their owner put them, with `per_block` of an image's `count` values or pixels a block.
+fn gather(steps: &mut Steps, kernel: String, count: usize, per_block: usize) {
+    let plan = steps.plan;
+    let geometry = plan.geometry;
+    let to_bytes = geometry.input == Input::DeviceRgb8;
+    let parameters = VggxGather {
+        sources: steps.at.of(plan.sources),
+        output: steps.at.of(if to_bytes { plan.pixels } else { plan.input }),
+        output_scale: steps.scale(plan.forward_scales, 0),
+        bits: steps.at.of(plan.bits),
+        counted: steps.counted,
+        images: steps.images(),
+        height: geometry.height as i32,
+        width: geometry.width as i32,
+        reserved: 0,
+    };
+    let size = per_image(count, per_block, geometry.images);
+    steps.launch(kernel, size, pixels_shape(plan), parameters);
 }
 
 fn convolution(

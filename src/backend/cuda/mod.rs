@@ -9,15 +9,21 @@
 //! | `program` | runs steps, or captures them once and launches them as a whole |
 //! | `arena`, `slot`, `slot_pool` | hold the memory that passes work in |
 //! | `batch`, `trace` | take pixels in, and give responses and explanations back |
+//! | `callers/` | pixels and explanations in memory of callers on the device |
 //! | `learn/` | adds up moments behind each layer of a forward pass |
 //!
 //! Every map is stored times a power of two for each image, chosen by the kernels from a bound on what they are about to
 //! store (`kernels/scale.cuh`), so nothing overflows in any precision. Results are the same bits for every batch size.
+//!
+//! Every call leaves the calling thread's current CUDA context as it was, also when it fails. While memory is allocated or freed,
+//! it waits for everything in its context and ends what is being captured there, as the driver's own calls do: who captures graphs in
+//! the same context does so while no call is under way.
 
 mod arena;
 mod backward;
 mod batch;
 mod buffers;
+pub mod callers;
 mod compiled;
 pub mod device;
 mod forward;
@@ -35,16 +41,23 @@ mod slot_pool;
 mod tiles;
 mod trace;
 
-pub use device::devices;
+pub use backward::Detail;
+pub use callers::{CallersError, DeviceDestination, DevicePixels, PixelFormat, Stored};
+pub use device::{CallersContext, CallersStream, devices};
 pub use learn::LearningTime;
 pub use options::{CudaOptions, Precision};
 pub use path::{architectures, path};
 pub use trace::{CudaTrace, Decisions};
 
 use super::chain::Chain;
+use super::passes::Passes;
 use super::profile::Profiler;
-use super::{Backend, BackendError, Batch, Learner, Moments, OperatorSource, Pass, PassId, Trace};
+use super::{
+    Backend, BackendError, Batch, Learner, MemoryNeeded, Moments, OperatorSource, OwnedPixels, Pass, PassId,
+    Trace,
+};
 use crate::network::Network;
+use crate::threads::Threads;
 use device::Device;
 use learn::CudaLearner;
 use network::DeviceNetwork;
@@ -52,7 +65,7 @@ use operators::{Direction, LayerShape, Preparation, PreparedOperator};
 use plan::{Geometry, Input, Plan};
 use slot::{DevicePass, Engine, Slot};
 use slot_pool::SlotPool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tiles::Limits;
 
@@ -68,12 +81,18 @@ pub struct Cuda {
     engine: Engine,
     network: Network,
     batch: Option<usize>,
-    passes: Vec<DevicePass>,
-    prepared: Vec<(OperatorKey, Arc<PreparedOperator>)>,
-    /// Keep alive what the keys point to.
-    sources: Vec<Arc<dyn OperatorSource>>,
+    passes: Passes<DevicePass>,
+    prepared: Mutex<Prepared>,
     slots: SlotPool,
     notices: Mutex<Vec<String>>,
+}
+
+/// Backward operators on the device.
+#[derive(Default)]
+struct Prepared {
+    operators: Vec<(OperatorKey, Arc<PreparedOperator>)>,
+    /// Keep alive what the keys point to.
+    sources: Vec<Arc<dyn OperatorSource>>,
 }
 
 /// A layer's backward operator, by where its factors lie: passes with the same operators share them.
@@ -116,11 +135,27 @@ impl Cuda {
         biases: Vec<Vec<f32>>,
         options: &CudaOptions,
     ) -> Result<Self, BackendError> {
+        let threads = Threads::new(0, "vggx")
+            .map_err(|error| BackendError::Threads { threads: 0, reason: error.to_string() })?;
+        Self::on_threads(network, weights, biases, options, Arc::new(threads))
+    }
+
+    /// As [`Cuda::new`], with threads that are there for what the host does.
+    pub(crate) fn on_threads(
+        network: Network,
+        weights: Arc<dyn OperatorSource>,
+        biases: Vec<Vec<f32>>,
+        options: &CudaOptions,
+        threads: Arc<Threads>,
+    ) -> Result<Self, BackendError> {
         let chain = Chain::new(&network, &*weights, &biases, "CUDA device")?;
-        let device = Device::open(options.device)?;
+        let device = match options.context {
+            Some(context) => Device::in_context(context)?,
+            None => Device::open(options.device)?,
+        };
         let precision = options.precision;
-        let on_device =
-            DeviceNetwork::new(&device, precision, &chain, &network.preprocessing, &*weights, &biases)?;
+        let preparation = Preparation::new(&device, precision, threads.clone())?;
+        let on_device = DeviceNetwork::new(preparation, &chain, &network.preprocessing, &*weights, &biases)?;
         let limits = Limits {
             multiprocessors: device.description().multiprocessors as usize,
             shared_memory: device.description().shared_memory as usize,
@@ -128,19 +163,24 @@ impl Cuda {
         let names = network.parametric().map(|(_, layer)| layer.name().to_owned()).collect();
         let graphs = !options::is_set("VGGX_NO_GRAPHS");
         let separate = options::is_set("VGGX_SEPARATE_ALLOCATIONS");
-        let engine = Engine { device, chain, network: on_device, names, precision, limits, graphs, separate };
+        let engine =
+            Engine { device, threads, chain, network: on_device, names, precision, limits, graphs, separate };
         let slots = count_slots(&engine, &network, options.batch)?;
         let slots = (0..slots).map(|_| Slot::new(&engine)).collect::<Result<_, _>>()?;
         Ok(Cuda {
             engine,
             network,
             batch: options.batch,
-            passes: Vec::new(),
-            prepared: Vec::new(),
-            sources: Vec::new(),
+            passes: Passes::default(),
+            prepared: Mutex::default(),
             slots: SlotPool::new(slots),
             notices: Mutex::new(Vec::new()),
         })
+    }
+
+    /// The number of the device.
+    pub fn device_number(&self) -> usize {
+        self.engine.device.description().index
     }
 
     /// As [`Backend::forward`], with what only this backend can tell.
@@ -149,7 +189,7 @@ impl Cuda {
     /// As [`Backend::forward`].
     pub fn forward_trace(&self, batch: &Batch) -> Result<CudaTrace<'_>, BackendError> {
         self.network.extents(batch.height, batch.width)?;
-        batch::check_size(batch)?;
+        batch::check(&self.engine.device, batch)?;
         if batch.images == 0 {
             return CudaTrace::run(self, None, 0, batch);
         }
@@ -185,20 +225,26 @@ impl Cuda {
 
     /// Prepares the backward operator of a layer, or finds it.
     fn backward_operator(
-        &mut self,
+        &self,
         preparation: &mut Preparation,
         source: &dyn OperatorSource,
         shape: &LayerShape,
     ) -> Result<Arc<PreparedOperator>, BackendError> {
         let key = OperatorKey::new(source, shape.layer);
-        if let Some((_, operator)) = self.prepared.iter().find(|(known, _)| Some(*known) == key) {
+        if let Some((_, operator)) = self.prepared().operators.iter().find(|(known, _)| Some(*known) == key) {
             return Ok(operator.clone());
         }
+        // Without the lock: this takes long. Should two threads prepare the same, both operators are right.
         let operator = Arc::new(preparation.operator(source, shape, Direction::Backward)?);
         if let Some(key) = key {
-            self.prepared.push((key, operator.clone()));
+            self.prepared().operators.push((key, operator.clone()));
         }
         Ok(operator)
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, Prepared> {
+        // Nothing panics under the lock.
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -232,20 +278,42 @@ impl Backend for Cuda {
         format!("cuda:{}, {description}, {}", description.index, self.engine.precision.suffix())
     }
 
-    fn prepare(&mut self, pass: &Pass) -> Result<PassId, BackendError> {
-        let mut preparation = Preparation::new(&self.engine.device, self.engine.precision)?;
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        Some(&self.engine.threads)
+    }
+
+    fn prepare(&self, pass: &Pass) -> Result<PassId, BackendError> {
+        let Engine { device, precision, threads, .. } = &self.engine;
+        let mut preparation = Preparation::new(device, *precision, threads.clone())?;
         // Before its addresses become keys.
-        self.sources.push(pass.operators.clone());
+        self.prepared().sources.push(pass.operators.clone());
         let operators = LayerShape::all(&self.engine.chain)
             .iter()
             .map(|shape| self.backward_operator(&mut preparation, &*pass.operators, shape))
             .collect::<Result<_, _>>()?;
-        self.passes.push(DevicePass { operators, gate: pass.gate, start: pass.start });
-        Ok(PassId(self.passes.len() - 1))
+        Ok(self.passes.add(DevicePass { operators, gate: pass.gate, start: pass.start }))
     }
 
     fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
         Ok(Box::new(self.forward_trace(batch)?))
+    }
+
+    fn fetch(
+        &self,
+        pixels: &DevicePixels,
+        images: usize,
+        size: (usize, usize),
+    ) -> Result<OwnedPixels, BackendError> {
+        callers::fetch(&self.engine.device, pixels, images, size)
+    }
+
+    fn store(
+        &self,
+        destination: &DeviceDestination,
+        size: (usize, usize),
+        explanations: &[Option<&[u8]>],
+    ) -> Result<(), BackendError> {
+        callers::store(&self.engine.device, destination, size, explanations)
     }
 
     fn preferred_batch(&self) -> usize {
@@ -258,6 +326,19 @@ impl Backend for Cuda {
         std::iter::successors(Some(PREFERRED_BATCH), |&images| (images > 1).then_some(images / 2))
             .find(fits)
             .unwrap_or(1)
+    }
+
+    fn memory_needed(
+        &self,
+        images: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<MemoryNeeded, BackendError> {
+        self.network.extents(height, width)?;
+        let geometry = Geometry { images, height, width, input: Input::Rgb8 };
+        let plan = Plan::new(&self.engine.chain, geometry, self.engine.precision, self.engine.limits);
+        let host = plan.upload_bytes().saturating_add(plan.download_bytes());
+        Ok(MemoryNeeded { host: host as u64, device: plan.bytes() as u64 })
     }
 
     fn learn<'a>(&'a self, moments: Moments) -> Result<Box<dyn Learner + 'a>, BackendError> {

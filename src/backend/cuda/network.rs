@@ -1,8 +1,7 @@
 //! A network on the device: its forward operators and biases, and what normalises pixels.
 
-use super::device::{Device, DeviceMemory};
+use super::device::DeviceMemory;
 use super::operators::{Direction, LayerShape, Preparation, PreparedBias, PreparedOperator, exponent_above};
-use super::options::Precision;
 use super::params::VGGX_STORED_LOG2;
 use crate::backend::chain::Chain;
 use crate::backend::{BackendError, OperatorSource};
@@ -18,14 +17,12 @@ pub(super) struct DeviceNetwork {
 
 impl DeviceNetwork {
     pub fn new(
-        device: &Device,
-        precision: Precision,
+        mut preparation: Preparation,
         chain: &Chain,
         preprocessing: &Preprocessing,
         weights: &dyn OperatorSource,
         biases: &[Vec<f32>],
     ) -> Result<Self, BackendError> {
-        let mut preparation = Preparation::new(device, precision)?;
         let operators = LayerShape::all(chain)
             .iter()
             .map(|shape| Ok(Arc::new(preparation.operator(weights, shape, Direction::Forward)?)))

@@ -10,7 +10,9 @@ use super::params::{
 use super::plan::{padded, per_value};
 use crate::backend::chain::Chain;
 use crate::backend::{BackendError, Factor, FactorType, Factors, OperatorSource};
+use crate::threads::Threads;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Bytes that are staged at a time.
 const PIECE: usize = 8 << 20;
@@ -124,6 +126,8 @@ impl LayerShape {
 /// Prepares operators one after another.
 pub(super) struct Preparation {
     device: Device,
+    /// Read sources.
+    threads: Arc<Threads>,
     stream: Stream,
     precision: Precision,
     /// While one is filled, the other is copied.
@@ -140,10 +144,11 @@ struct Uploaded {
 }
 
 impl Preparation {
-    pub fn new(device: &Device, precision: Precision) -> Result<Self, DeviceError> {
+    pub fn new(device: &Device, precision: Precision, threads: Arc<Threads>) -> Result<Self, DeviceError> {
         let staging = || Ok::<_, DeviceError>((device.allocate_pinned(PIECE)?, device.event()?));
         Ok(Preparation {
             device: device.clone(),
+            threads,
             stream: device.stream()?,
             precision,
             staging: [staging()?, staging()?],
@@ -289,7 +294,7 @@ impl Preparation {
     fn upload_pieces(
         &mut self,
         bytes: usize,
-        fill: impl Fn(usize, &mut [u8]),
+        fill: impl Fn(usize, &mut [u8]) + Sync,
     ) -> Result<DeviceMemory, DeviceError> {
         let memory = self.device.allocate(bytes)?;
         let mut start = 0;
@@ -299,7 +304,8 @@ impl Preparation {
             self.next = 1 - self.next;
             // An event that was never recorded is reached.
             copied.synchronise()?;
-            fill(start, staging.slice_mut(0, len));
+            let piece = staging.slice_mut(0, len);
+            self.threads.install(|| fill(start, piece));
             // SAFETY: within the memory; the staging memory is not touched until the event is reached.
             unsafe { self.stream.start_upload(memory.address() + start as u64, staging.slice(0, len)) }?;
             copied.record(&self.stream)?;

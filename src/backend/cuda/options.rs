@@ -1,5 +1,7 @@
 //! What can be chosen about the CUDA engine.
 
+use super::device::CallersContext;
+
 /// The type that activations, signals and operators are stored in. Sums are always in float32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precision {
@@ -46,8 +48,11 @@ impl Precision {
 /// that sanitizers see where one ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CudaOptions {
-    /// Number of the device.
+    /// Number of the device; not looked at with a `context`.
     pub device: usize,
+    /// A context to work in, on its device; without it the device's primary one, in which programs work that use CUDA's runtime
+    /// library.
+    pub context: Option<CallersContext>,
     /// How numbers are stored.
     pub precision: Precision,
     /// Images a batch should hold; chosen from the device's memory without it.
@@ -56,7 +61,7 @@ pub struct CudaOptions {
 
 impl Default for CudaOptions {
     fn default() -> Self {
-        CudaOptions { device: 0, precision: Precision::F16, batch: None }
+        CudaOptions { device: 0, context: None, precision: Precision::F16, batch: None }
     }
 }
 

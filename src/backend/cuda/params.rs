@@ -244,6 +244,46 @@ const _: () = {
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxSource {
+    pub address: vggx_address,
+    pub row_stride: i64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxSource"][::std::mem::size_of::<VggxSource>() - 16usize];
+    ["Alignment of VggxSource"][::std::mem::align_of::<VggxSource>() - 8usize];
+    ["Offset of field: VggxSource::address"][::std::mem::offset_of!(VggxSource, address) - 0usize];
+    ["Offset of field: VggxSource::row_stride"][::std::mem::offset_of!(VggxSource, row_stride) - 8usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxGather {
+    pub sources: vggx_address,
+    pub output: vggx_address,
+    pub output_scale: VggxScale,
+    pub bits: vggx_address,
+    pub counted: vggx_address,
+    pub images: i32,
+    pub height: i32,
+    pub width: i32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxGather"][::std::mem::size_of::<VggxGather>() - 64usize];
+    ["Alignment of VggxGather"][::std::mem::align_of::<VggxGather>() - 8usize];
+    ["Offset of field: VggxGather::sources"][::std::mem::offset_of!(VggxGather, sources) - 0usize];
+    ["Offset of field: VggxGather::output"][::std::mem::offset_of!(VggxGather, output) - 8usize];
+    ["Offset of field: VggxGather::output_scale"][::std::mem::offset_of!(VggxGather, output_scale) - 16usize];
+    ["Offset of field: VggxGather::bits"][::std::mem::offset_of!(VggxGather, bits) - 32usize];
+    ["Offset of field: VggxGather::counted"][::std::mem::offset_of!(VggxGather, counted) - 40usize];
+    ["Offset of field: VggxGather::images"][::std::mem::offset_of!(VggxGather, images) - 48usize];
+    ["Offset of field: VggxGather::height"][::std::mem::offset_of!(VggxGather, height) - 52usize];
+    ["Offset of field: VggxGather::width"][::std::mem::offset_of!(VggxGather, width) - 56usize];
+    ["Offset of field: VggxGather::reserved"][::std::mem::offset_of!(VggxGather, reserved) - 60usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct VggxMomentMaps {
     pub input: vggx_address,
     pub input_exponent: vggx_address,
@@ -516,6 +556,36 @@ const _: () = {
     ["Offset of field: VggxOutput::exponents"][::std::mem::offset_of!(VggxOutput, exponents) - 40usize];
     ["Offset of field: VggxOutput::images"][::std::mem::offset_of!(VggxOutput, images) - 48usize];
     ["Offset of field: VggxOutput::positions"][::std::mem::offset_of!(VggxOutput, positions) - 52usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxDeliver {
+    pub values: vggx_address,
+    pub exponents: vggx_address,
+    pub joins: vggx_address,
+    pub bits: vggx_address,
+    pub destinations: vggx_address,
+    pub scales: vggx_address,
+    pub images: i32,
+    pub channels: i32,
+    pub positions: i32,
+    pub reversed: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxDeliver"][::std::mem::size_of::<VggxDeliver>() - 64usize];
+    ["Alignment of VggxDeliver"][::std::mem::align_of::<VggxDeliver>() - 8usize];
+    ["Offset of field: VggxDeliver::values"][::std::mem::offset_of!(VggxDeliver, values) - 0usize];
+    ["Offset of field: VggxDeliver::exponents"][::std::mem::offset_of!(VggxDeliver, exponents) - 8usize];
+    ["Offset of field: VggxDeliver::joins"][::std::mem::offset_of!(VggxDeliver, joins) - 16usize];
+    ["Offset of field: VggxDeliver::bits"][::std::mem::offset_of!(VggxDeliver, bits) - 24usize];
+    ["Offset of field: VggxDeliver::destinations"]
+        [::std::mem::offset_of!(VggxDeliver, destinations) - 32usize];
+    ["Offset of field: VggxDeliver::scales"][::std::mem::offset_of!(VggxDeliver, scales) - 40usize];
+    ["Offset of field: VggxDeliver::images"][::std::mem::offset_of!(VggxDeliver, images) - 48usize];
+    ["Offset of field: VggxDeliver::channels"][::std::mem::offset_of!(VggxDeliver, channels) - 52usize];
+    ["Offset of field: VggxDeliver::positions"][::std::mem::offset_of!(VggxDeliver, positions) - 56usize];
+    ["Offset of field: VggxDeliver::reversed"][::std::mem::offset_of!(VggxDeliver, reversed) - 60usize];
 };
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]

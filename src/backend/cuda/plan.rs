@@ -4,7 +4,7 @@
 use super::buffers::{Buffer, Buffers, Room};
 use super::device::LaunchSize;
 use super::options::Precision;
-use super::params::{VGGX_CHANNELS, VGGX_IMAGE_DEPTH};
+use super::params::{VGGX_CHANNELS, VGGX_IMAGE_DEPTH, VggxSource};
 use super::tiles::{Limits, TALL, Variant};
 use crate::backend::chain::{Chain, Classifier};
 
@@ -13,6 +13,15 @@ use crate::backend::chain::{Chain, Classifier};
 pub(super) enum Input {
     Rgb8,
     Normalised,
+    /// The same in memory of the device, at addresses that the host gives.
+    DeviceRgb8,
+    DeviceNormalised,
+}
+
+impl Input {
+    fn is_on_device(self) -> bool {
+        matches!(self, Input::DeviceRgb8 | Input::DeviceNormalised)
+    }
 }
 
 /// What a plan is for.
@@ -91,6 +100,10 @@ pub(super) struct Request {
     pub signs: usize,
     pub signs_largest: usize,
     pub signs_exponent: usize,
+    /// uint64 \[images\]: where explanations go that stay on the device.
+    pub destinations: usize,
+    /// int32 \[images\]: what is added to their exponents.
+    pub joins: usize,
     pub bytes: usize,
 }
 
@@ -99,8 +112,10 @@ pub(super) struct Plan {
     pub geometry: Geometry,
     pub precision: Precision,
     pub buffers: Buffers,
-    /// Bytes or planes, as the host has them.
+    /// Bytes or planes, as the host has them; of planes that are on the device, none.
     pub pixels: Buffer,
+    /// `VggxSource` \[images\], of pixels that are on the device.
+    pub sources: Buffer,
     /// Elements \[images, height, width, 3\].
     pub input: Buffer,
     pub forward_scales: Scales,
@@ -118,6 +133,10 @@ pub(super) struct Plan {
     pub heat_map: Buffer,
     /// int32 \[images\].
     pub exponents: Buffer,
+    /// Bits of largest magnitudes, uint32 \[images\]: of what comes from memory of the device, or goes there.
+    pub bits: Buffer,
+    /// Exponents of explanations that stay on the device, int32 \[images\].
+    pub delivered: Buffer,
 }
 
 /// Channels or neurons with their padding.
@@ -136,11 +155,15 @@ impl Plan {
         let element = precision.bytes();
         let mut buffers = Buffers::default();
         let pixel = match input {
-            Input::Rgb8 => 1,
+            Input::Rgb8 | Input::DeviceRgb8 => 1,
             Input::Normalised => size_of::<f32>(),
+            // They are scaled and laid out in one step.
+            Input::DeviceNormalised => 0,
         };
+        let sources = if input.is_on_device() { size_of::<VggxSource>() } else { 0 };
         let positions = product(&[images, height, width]);
         let pixels = buffers.add(Room::Even, product(&[positions, 3, pixel]));
+        let sources = buffers.add(Room::Pass, product(&[images, sources]));
         let input = buffers.add(Room::Odd, product(&[positions, 3, element]));
         let dense_layers = chain.classifier.as_ref().map_or(0, |classifier| classifier.layers.len());
         let maps = 1 + chain.stages.len() + dense_layers;
@@ -198,7 +221,9 @@ impl Plan {
         let values = buffers.add(Room::Odd, product(&[positions, 3, size_of::<f32>()]));
         // Made of the values, when that signal has been read.
         let heat_map = buffers.add(Room::Even, product(&[positions, size_of::<f32>()]));
-        let exponents = buffers.add(Room::Pass, product(&[images, size_of::<i32>()]));
+        let list = product(&[images, size_of::<i32>()]);
+        let exponents = buffers.add(Room::Pass, list);
+        let (bits, delivered) = (buffers.add(Room::Pass, list), buffers.add(Room::Pass, list));
 
         let classifier = chain.classifier.as_ref().map(|classifier| {
             ClassifierPlan::new(classifier, images, (h, w, inputs), precision, limits, &mut buffers)
@@ -220,6 +245,7 @@ impl Plan {
             precision,
             buffers,
             pixels,
+            sources,
             input,
             forward_scales,
             backward_scales,
@@ -231,6 +257,8 @@ impl Plan {
             values,
             heat_map,
             exponents,
+            bits,
+            delivered,
         }
     }
 
@@ -273,10 +301,14 @@ impl Plan {
         1 + self.dense_layers() + self.stages.len()
     }
 
-    /// Bytes that the host sends: the pixels, the image's largest and exponents when it made them, a request.
+    /// Bytes that the host sends: the pixels, the image's largest and exponents when it made them, or where they are; a request.
     pub fn upload_bytes(&self) -> usize {
         let scales = product(&[2, self.geometry.images, size_of::<u32>()]);
-        self.input_scales_offset().saturating_add(scales).max(self.request.bytes)
+        let input = match self.geometry.input {
+            Input::Rgb8 | Input::Normalised => self.input_scales_offset().saturating_add(scales),
+            Input::DeviceRgb8 | Input::DeviceNormalised => self.buffers.bytes(self.sources),
+        };
+        input.max(self.request.bytes)
     }
 
     /// Where the image's largest, then its exponents, lie behind the pixels that the host sends.
@@ -284,14 +316,20 @@ impl Plan {
         self.buffers.bytes(self.pixels).next_multiple_of(16)
     }
 
-    /// Bytes that come back: responses or explanations, then their exponents.
+    /// Bytes that come back: responses or explanations, then their exponents, then the images' largest.
     pub fn download_bytes(&self) -> usize {
-        let exponents = product(&[self.geometry.images, size_of::<i32>()]);
+        let lists = product(&[2, self.geometry.images, size_of::<i32>()]);
         self.buffers
             .bytes(self.values)
             .max(self.buffers.bytes(self.responses()))
             .next_multiple_of(16)
-            .saturating_add(exponents)
+            .saturating_add(lists)
+    }
+
+    /// Where the bits of the images' largest magnitudes lie behind responses and their exponents, if the device finds them.
+    pub fn bits_offset(&self) -> Option<usize> {
+        let behind = self.exponents_offset(self.responses()) + self.buffers.bytes(self.bits);
+        (self.geometry.input == Input::DeviceNormalised).then_some(behind)
     }
 
     /// Where exponents lie behind what comes back from a buffer.
@@ -366,9 +404,13 @@ impl Request {
         let signs = list.saturating_mul(2).next_multiple_of(16);
         let signs_largest = signs.saturating_add(product(&[images, outputs, element]));
         let signs_exponent = signs_largest.saturating_add(list);
-        let bytes = if outputs > 0 { signs_exponent.saturating_add(list) } else { list.saturating_mul(2) };
+        let start = if outputs > 0 { signs_exponent.saturating_add(list) } else { list.saturating_mul(2) };
+        let destinations = start.next_multiple_of(size_of::<u64>());
+        let joins = destinations.saturating_add(product(&[images, size_of::<u64>()]));
+        let bytes = joins.saturating_add(list);
         let buffer = buffers.add(Room::Pass, bytes);
-        Request { buffer, targets: 0, factors: list, signs, signs_largest, signs_exponent, bytes }
+        let (targets, factors) = (0, list);
+        Request { buffer, targets, factors, signs, signs_largest, signs_exponent, destinations, joins, bytes }
     }
 }
 
@@ -533,11 +575,30 @@ mod tests {
         let request = &plan.request;
         assert_eq!((request.targets, request.factors, request.signs), (0, 12, 32));
         assert_eq!(request.signs_largest, 32 + 3 * 64 * 2);
-        assert_eq!(request.bytes, request.signs_exponent + 12);
+        assert_eq!((request.destinations, request.joins), (440, 440 + 24));
+        assert!(
+            request.destinations >= request.signs_exponent + 12 && request.destinations.is_multiple_of(8)
+        );
+        assert_eq!(request.bytes, request.joins + 12);
         assert_eq!(plan.buffers.bytes(plan.pixels), 3 * 16 * 16 * 3 * 4);
         assert!(plan.upload_bytes() >= plan.input_scales_offset() + 2 * 12);
         assert!(plan.download_bytes() >= plan.exponents_offset(plan.values) + 12);
         assert!(plan.download_bytes() >= plan.exponents_offset(plan.responses()) + 12);
+        assert_eq!(plan.bits_offset(), None);
+    }
+
+    #[test]
+    fn pixels_on_the_device_are_sent_as_addresses() {
+        for (input, pixel) in [(Input::DeviceRgb8, 1), (Input::DeviceNormalised, 0)] {
+            let plan = plan(true, (16, 16), 3, input);
+            assert_eq!(plan.buffers.bytes(plan.pixels), 3 * 16 * 16 * 3 * pixel);
+            assert_eq!(plan.buffers.bytes(plan.sources), 3 * 16);
+            assert_eq!(plan.upload_bytes(), plan.request.bytes.max(3 * 16));
+            assert_eq!(plan.bits_offset().is_some(), input == Input::DeviceNormalised);
+            let end = plan.bits_offset().unwrap_or(0) + 12;
+            assert!(plan.bits_offset() != Some(plan.exponents_offset(plan.responses())));
+            assert!(plan.download_bytes() >= end);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! flushed before.
 
 use super::Cuda;
-use super::backward::{Detail, backward};
+use super::backward::{Detail, Exit, backward};
 use super::batch::{fill, geometry};
 use super::device::{DeviceError, DeviceMemory, Event, LaunchSize, Stream, bytes_of};
 use super::forward::forward;
@@ -42,7 +42,7 @@ impl Profiler for Cuda {
             (0..request.batch.images).map(|image| largest_response(trace.responses(image)) as i32).collect();
         drop(trace);
         let mut slot = self.slots.take();
-        time_slot(&self.engine, &mut slot, &self.passes[request.pass.0], request, &targets)
+        time_slot(&self.engine, &mut slot, &self.passes.get(request.pass), request, &targets)
     }
 
     fn time_product(&self, side: usize, repeats: usize) -> Result<Vec<KernelTime>, BackendError> {
@@ -181,8 +181,8 @@ fn time_slot(
     }
     let timer = Timer::new(engine)?;
     let forward = forward(plan, at, &engine.network, &engine.names);
-    let backward =
-        backward(plan, at, &pass.operators, (pass.gate, pass.start), Detail::Planes, &engine.names);
+    let exit = (Exit::to_host(Detail::Planes), engine.network.pixels.reversed);
+    let backward = backward(plan, at, &pass.operators, (pass.gate, pass.start), exit, &engine.names);
     let mut timed: Vec<Timed> = Vec::new();
     // The first round does not count: kernels are loaded, clocks rise.
     for round in 0..=request.repeats.max(1) {
@@ -326,6 +326,13 @@ fn part_of(parameters: &Parameters, layer: &mut usize, precision: Precision) -> 
         Parameters::SignalImage(_) => return Part::Layer(0),
         Parameters::Normalise(p) => ("normalise", count(&[p.images, p.positions, 3]) * (1 + element)),
         Parameters::Interleave(p) => ("normalise", count(&[p.images, p.positions, 3]) * (4 + element)),
+        // Of each of its kernels the planes are the most.
+        Parameters::Gather(p) => {
+            ("normalise", count(&[p.images, p.height, p.width, 3]) * (size_of::<f32>() + element))
+        }
+        Parameters::Deliver(p) => {
+            ("deliver", 2 * count(&[p.images, p.positions, p.channels]) * size_of::<f32>())
+        }
         Parameters::AveragePool(p) => {
             let map =
                 if p.output == 0 { stored(&p.below, p.height, p.width) } else { count(&[p.height, p.width]) };

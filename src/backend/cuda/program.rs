@@ -3,9 +3,10 @@
 
 use super::device::{Device, DeviceError, Graph, Kernel, LaunchSize, PinnedMemory, Stream};
 use super::params::{
-    VggxAveragePool, VggxChannelSums, VggxConvolutionBackward, VggxConvolutionForward, VggxInterleave,
-    VggxMomentInputs, VggxMomentMaps, VggxMomentResponses, VggxMoments, VggxNormalise, VggxOutput,
-    VggxSecondDense, VggxSecondPass, VggxSecondRegions, VggxSignalImage, VggxStart, VggxUnpool,
+    VggxAveragePool, VggxChannelSums, VggxConvolutionBackward, VggxConvolutionForward, VggxDeliver,
+    VggxGather, VggxInterleave, VggxMomentInputs, VggxMomentMaps, VggxMomentResponses, VggxMoments,
+    VggxNormalise, VggxOutput, VggxSecondDense, VggxSecondPass, VggxSecondRegions, VggxSignalImage,
+    VggxStart, VggxUnpool,
 };
 
 /// Memory of the host that passes copy from and to. Their addresses are in the captured graphs.
@@ -64,6 +65,8 @@ macro_rules! parameters {
 parameters! {
     Normalise(VggxNormalise),
     Interleave(VggxInterleave),
+    Gather(VggxGather),
+    Deliver(VggxDeliver),
     Forward(VggxConvolutionForward),
     Backward(VggxConvolutionBackward),
     AveragePool(VggxAveragePool),

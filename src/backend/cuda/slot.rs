@@ -2,9 +2,9 @@
 //! busy while the host copies.
 
 use super::arena::Arena;
-use super::backward::{Detail, backward};
+use super::backward::{Exit, backward};
 use super::buffers::{Addresses, Buffer};
-use super::device::{Device, DeviceError, Stream};
+use super::device::{CallersStream, Device, DeviceError, Event, Stream};
 use super::forward::forward;
 use super::network::DeviceNetwork;
 use super::operators::PreparedOperator;
@@ -14,12 +14,15 @@ use super::program::{Pinned, Program};
 use super::tiles::Limits;
 use crate::backend::chain::Chain;
 use crate::backend::{BackendError, Gate, Start};
+use crate::threads::Threads;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What every slot of a backend works with.
 pub(super) struct Engine {
     pub device: Device,
+    /// For what the host does in parallel. They never wait for a slot, so whoever holds one may wait for them.
+    pub threads: Arc<Threads>,
     pub chain: Chain,
     pub network: DeviceNetwork,
     /// Names of the parametric layers.
@@ -42,6 +45,8 @@ pub(super) struct DevicePass {
 /// The memory of one batch, and a stream.
 pub(super) struct Slot {
     stream: Stream,
+    /// What the stream waits for, of callers' streams.
+    before: Event,
     work: Arena,
     kept: Arena,
     current: Option<Current>,
@@ -62,7 +67,7 @@ struct Part {
     at: Addresses,
     forward: Program,
     /// By number of the pass.
-    backward: HashMap<(usize, Detail), Program>,
+    backward: HashMap<(usize, Exit), Program>,
 }
 
 /// A batch that is laid out.
@@ -77,6 +82,7 @@ impl Slot {
     pub fn new(engine: &Engine) -> Result<Self, DeviceError> {
         Ok(Slot {
             stream: engine.device.stream()?,
+            before: engine.device.event()?,
             work: Arena::new(engine.device.clone(), engine.separate),
             kept: Arena::new(engine.device.clone(), engine.separate),
             current: None,
@@ -181,6 +187,11 @@ impl Slot {
         self.work.bytes() + self.kept.bytes()
     }
 
+    /// Makes what runs next wait until what a caller's stream holds now is done.
+    pub fn follow(&self, stream: CallersStream) -> Result<(), DeviceError> {
+        self.stream.follow(stream, &self.before)
+    }
+
     /// Runs a part forward. `fill` writes the pixels, and behind them at the offset that it is given the largest
     /// magnitudes and exponents of normalised ones.
     pub fn forward(
@@ -202,16 +213,17 @@ impl Slot {
         &mut self,
         engine: &Engine,
         part: usize,
-        (id, pass, detail): (usize, &DevicePass, Detail),
+        (id, pass, exit): (usize, &DevicePass, Exit),
         fill: impl FnOnce(&mut [u8], &Plan),
     ) -> Result<PartResults<'_>, DeviceError> {
         let Some(Current { plan, pinned, parts }) = &mut self.current else { return Err(not_laid_out()) };
         let Part { at, backward: programs, .. } = &mut parts[part];
-        let program = match programs.entry((id, detail)) {
+        let program = match programs.entry((id, exit)) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
                 let how = (pass.gate, pass.start);
-                let steps = backward(plan, at, &pass.operators, how, detail, &engine.names);
+                let exit = (exit, engine.network.pixels.reversed);
+                let steps = backward(plan, at, &pass.operators, how, exit, &engine.names);
                 let what = format!("a backward pass on {}", images_of(plan.geometry));
                 entry.insert(Program::new(&engine.device, what, steps)?)
             }
@@ -219,7 +231,7 @@ impl Slot {
         fill(pinned.upload.slice_mut(0, plan.request.bytes), plan);
         // SAFETY: as in `forward`.
         unsafe { program.run(&self.stream, pinned, engine.graphs) }?;
-        Ok(PartResults { plan, pinned, buffer: detail.buffer(plan) })
+        Ok(PartResults { plan, pinned, buffer: exit.buffer(plan) })
     }
 
     /// Reads back what a part keeps in a buffer.
@@ -286,5 +298,11 @@ impl PartResults<'_> {
     pub fn exponents(&self) -> &[i32] {
         let offset = self.plan.exponents_offset(self.buffer);
         self.pinned.download.slice(offset, self.plan.geometry.images)
+    }
+
+    /// Bits of the largest magnitude of each image, if the device found them.
+    pub fn image_bits(&self) -> Option<&[u32]> {
+        let offset = self.plan.bits_offset()?;
+        Some(self.pinned.download.slice(offset, self.plan.geometry.images))
     }
 }

@@ -1,7 +1,8 @@
 //! A finished forward pass on the device, and the backward passes that start from it.
 
-use super::backward::{Detail, starts_with_signs};
-use super::batch::fill;
+use super::backward::{Detail, Exit, starts_with_signs};
+use super::batch::{fill, is_finite, stream};
+use super::callers::{DeviceDestination, check_stream};
 use super::device::{DeviceError, bytes_of};
 use super::network::scaled;
 use super::params::VGGX_CHANNELS;
@@ -64,12 +65,18 @@ impl<'a> CudaTrace<'a> {
         let engine = &cuda.engine;
         let CudaTrace { slot, responses, failures, .. } = &mut trace;
         let Some(slot) = slot else { return Ok(trace) };
+        if let Some(stream) = stream(batch) {
+            slot.get_mut().follow(stream)?;
+        }
         for (index, &(first, count)) in ranges(batch.images, part).iter().enumerate() {
             let mut finite = Vec::new();
             let images = (first, count, part);
             let results = slot.get_mut().forward(engine, index, |upload, scales| {
-                finite = fill(batch, images, engine.precision, upload, scales);
+                finite = engine.threads.install(|| fill(batch, images, engine.precision, upload, scales));
             })?;
+            if let Some(bits) = results.image_bits() {
+                finite = bits.iter().copied().map(is_finite).collect();
+            }
             for image in 0..count {
                 let of_image = read_responses(&results, image, outputs);
                 // Values that are not finite were replaced by zeros; a network's own maps cannot overflow.
@@ -167,34 +174,46 @@ impl<'a> CudaTrace<'a> {
         Ok(map)
     }
 
-    fn run_backward(
+    /// Runs a pass back from targets, of which negative ones are none, and `read`s the results of each image: given are its place in
+    /// its part, and what joins it. `destinations` are of passes that leave explanations on the device.
+    fn run_backward<T: Send>(
         &self,
-        (id, pass, detail): (usize, &DevicePass, Detail),
+        (id, pass, exit): (usize, &DevicePass, Exit),
         targets: &[i32],
-    ) -> Result<Vec<Relevance>, DeviceError> {
+        destinations: &[u64],
+        read: impl Fn(&PartResults, usize, &Join) -> T + Sync,
+    ) -> Result<Vec<T>, DeviceError> {
         let engine = &self.cuda.engine;
-        let mut relevances = Vec::with_capacity(self.images);
-        let Some(slot) = &self.slot else { return Ok(relevances) };
+        let mut list = Vec::with_capacity(self.images);
+        let Some(slot) = &self.slot else { return Ok(list) };
         let mut slot = slot.borrow_mut();
         for (part, &(first, count)) in ranges(self.images, self.part).iter().enumerate() {
-            let starts: Vec<Join> =
-                (first..first + count).map(|image| self.start(engine, pass, image, targets[image])).collect();
-            let results = slot.backward(engine, part, (id, pass, detail), |upload, plan| {
+            let start = |image: usize| {
+                let destination = destinations.get(image).copied().unwrap_or(0);
+                self.start(engine, pass, image, (targets[image], destination))
+            };
+            let starts: Vec<Join> = (first..first + count).map(start).collect();
+            let results = slot.backward(engine, part, (id, pass, exit), |upload, plan| {
                 fill_request(upload, plan, engine, pass, &starts)
             })?;
-            let values = self.height * self.width * detail.channels();
-            relevances.par_extend(starts.par_iter().enumerate().map(|(image, start)| Relevance {
-                values: results.values::<f32>(image, values).to_vec(),
-                scale_log2: results.exponents()[image].saturating_add(start.exponent),
-            }));
+            let read = |(image, start)| read(&results, image, start);
+            engine.threads.install(|| list.par_extend(starts.par_iter().enumerate().map(read)));
         }
-        Ok(relevances)
+        Ok(list)
     }
 
     /// What joins an image's explanation at the end: with the response as start, it is run from one (or from the
     /// response's sign) and multiplied afterwards, since one float16 may not hold it.
-    fn start(&self, engine: &Engine, pass: &DevicePass, image: usize, target: i32) -> Join {
-        let without = Join { target, negative: false, factor: 1.0, exponent: 0 };
+    fn start(
+        &self,
+        engine: &Engine,
+        pass: &DevicePass,
+        image: usize,
+        (target, destination): (i32, u64),
+    ) -> Join {
+        // What has no target leaves its destination as it is.
+        let destination = if target < 0 { 0 } else { destination };
+        let without = Join { target, negative: false, factor: 1.0, exponent: 0, destination };
         let Ok(output) = usize::try_from(target) else { return without };
         if engine.chain.classifier.is_none() || pass.start == Start::One {
             return without;
@@ -207,7 +226,8 @@ impl<'a> CudaTrace<'a> {
         let factor = scaled(response, -exponent);
         let signed = starts_with_signs(true, pass.gate, pass.start);
         let negative = signed && response < 0.0;
-        Join { target, negative, factor: if signed { factor.abs() } else { factor }, exponent }
+        let factor = if signed { factor.abs() } else { factor };
+        Join { negative, factor, exponent, ..without }
     }
 }
 
@@ -219,6 +239,8 @@ struct Join {
     negative: bool,
     factor: f32,
     exponent: i32,
+    /// Where it goes on the device; 0: nowhere.
+    destination: u64,
 }
 
 fn fill_request(upload: &mut [u8], plan: &Plan, engine: &Engine, pass: &DevicePass, starts: &[Join]) {
@@ -226,11 +248,17 @@ fn fill_request(upload: &mut [u8], plan: &Plan, engine: &Engine, pass: &DevicePa
     let images = plan.geometry.images;
     let mut targets: Vec<i32> = starts.iter().map(|start| start.target).collect();
     let mut factors: Vec<f32> = starts.iter().map(|start| start.factor).collect();
+    let mut joins: Vec<i32> = starts.iter().map(|start| start.exponent).collect();
+    let mut destinations: Vec<u64> = starts.iter().map(|start| start.destination).collect();
     targets.resize(images, -1);
     factors.resize(images, 0.0);
+    joins.resize(images, 0);
+    destinations.resize(images, 0);
     let mut put = |offset: usize, bytes: &[u8]| upload[offset..][..bytes.len()].copy_from_slice(bytes);
     put(request.targets, bytes_of(&targets));
     put(request.factors, bytes_of(&factors));
+    put(request.joins, bytes_of(&joins));
+    put(request.destinations, bytes_of(&destinations));
     if !starts_with_signs(engine.chain.classifier.is_some(), pass.gate, pass.start) {
         return;
     }
@@ -315,6 +343,28 @@ impl Trace for CudaTrace<'_> {
     fn heat_maps(&self, pass: PassId, targets: &[usize]) -> Vec<Result<Relevance, BackendError>> {
         self.explain(pass, targets, Detail::HeatMap)
     }
+
+    fn backward_into(
+        &self,
+        pass: PassId,
+        targets: &[usize],
+        destination: &DeviceDestination,
+    ) -> Result<Vec<Result<i32, BackendError>>, BackendError> {
+        let device = &self.cuda.engine.device;
+        check_stream(device, destination.stream())?;
+        destination.check(device, self.images, (self.height, self.width))?;
+        if let Some(slot) = &self.slot {
+            slot.borrow().follow(destination.stream())?;
+        }
+        let exit = Exit { detail: destination.detail(), stored: Some(destination.stored()) };
+        Ok(self.of_targets(targets, |targets| {
+            let prepared = self.cuda.passes.get(pass);
+            let pass = (pass.0, &*prepared, exit);
+            self.run_backward(pass, targets, destination.addresses(), |results, image, _| {
+                results.values::<i32>(image, 1)[0]
+            })
+        }))
+    }
 }
 
 impl CudaTrace<'_> {
@@ -324,6 +374,23 @@ impl CudaTrace<'_> {
         targets: &[usize],
         detail: Detail,
     ) -> Vec<Result<Relevance, BackendError>> {
+        let values = self.height * self.width * detail.channels();
+        self.of_targets(targets, |targets| {
+            let prepared = self.cuda.passes.get(pass);
+            let pass = (pass.0, &*prepared, Exit::to_host(detail));
+            self.run_backward(pass, targets, &[], |results, image, start| Relevance {
+                values: results.values::<f32>(image, values).to_vec(),
+                scale_log2: results.exponents()[image].saturating_add(start.exponent),
+            })
+        })
+    }
+
+    /// Gives what `run` gives for images that can start, and says of the others why they cannot.
+    fn of_targets<T>(
+        &self,
+        targets: &[usize],
+        run: impl FnOnce(&[i32]) -> Result<Vec<T>, DeviceError>,
+    ) -> Vec<Result<T, BackendError>> {
         assert_eq!(targets.len(), self.images, "one target an image");
         // An image that cannot start has no target, and the others run.
         let failures: Vec<Option<BackendError>> = targets
@@ -339,11 +406,11 @@ impl CudaTrace<'_> {
             .zip(&failures)
             .map(|(&target, failure)| if failure.is_some() { -1 } else { target as i32 })
             .collect();
-        match self.run_backward((pass.0, &self.cuda.passes[pass.0], detail), &started) {
-            Ok(relevances) => relevances
+        match run(&started) {
+            Ok(results) => results
                 .into_iter()
                 .zip(failures)
-                .map(|(relevance, failure)| failure.map_or(Ok(relevance), Err))
+                .map(|(result, failure)| failure.map_or(Ok(result), Err))
                 .collect(),
             Err(error) => failures
                 .into_iter()

@@ -7,16 +7,15 @@ use super::record::{identity, recorded_options};
 use super::results::Results;
 use crate::backend::BackendError;
 use crate::backend::cuda::device::DeviceError;
-use crate::cli::device::Opened;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::images::input_name;
-use crate::cli::network::read_labels;
 use crate::explain::{ExplainError, Explained, Explainer, Input, Method, Target};
 use crate::images::{InputImage, resize};
 use crate::output::resume::Resume;
 use crate::output::run_record::{Counts, Fingerprints, RunRecord, Times};
 use crate::output::{Format, Writer, parse_formats, path_text};
 use crate::pipeline::{ImageBatch, batches, in_order};
+use crate::setup::{OpenedDevice, read_labels};
 use crate::weights::Weights;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -42,7 +41,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         None => None,
     };
     let target = fixed_target(&options.target, &weights, labels.as_deref())?;
-    let Opened { backend, device, precision, notice } =
+    let OpenedDevice { backend, device, precision, notice } =
         options.network.device.open(&weights, options.batch.map(usize::from))?;
     let explainer =
         Explainer::new(backend, &weights, patterns.as_ref(), &methods, labels.clone(), options.seed)?;

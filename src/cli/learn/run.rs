@@ -4,7 +4,6 @@ use super::Options;
 use super::checkpoint::{Checkpoints, Identity, beside};
 use super::present::{Present, look};
 use crate::backend::{Backend, Learner, Moments};
-use crate::cli::device::Opened;
 use crate::cli::exit::{Failure, Outcome, print};
 use crate::cli::identity::{self, FAILED};
 use crate::cli::images::{ImageOptions, leave_repeated_out};
@@ -17,6 +16,7 @@ use crate::images::{InputImage, Shard};
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentError, MomentFile, MomentRecord, Report, SolveOptions, solve};
 use crate::pipeline::{Crops, learning_batches};
+use crate::setup::OpenedDevice;
 use crate::weights::Weights;
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     distinct_places(&files)?;
     let weights = options.weights.open()?;
     let asked = options.batch.map(usize::from);
-    let Opened { backend, device, precision, notice } = options.device.open(&weights, asked)?;
+    let OpenedDevice { backend, device, precision, notice } = options.device.open(&weights, asked)?;
     let shard = options.shard.unwrap_or(Shard::WHOLE);
     let sampling =
         identity::Sampling { images: &options.images, crops: options.crops, seed: options.seed, shard };

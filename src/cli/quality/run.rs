@@ -11,7 +11,8 @@ use crate::images::{InputImage, Shard};
 use crate::network::ParametricLayer;
 use crate::output::path_text;
 use crate::patterns::{Centering, MomentFile, Patterns, SolveOptions, solve};
-use crate::weights::{TensorFile, Weights, bundled};
+use crate::setup::find_patterns;
+use crate::weights::{TensorFile, Weights};
 use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::io::Write;
@@ -217,8 +218,9 @@ fn moment_files(inputs: &[OsString]) -> Result<Option<Vec<PathBuf>>, Failure> {
 /// The pattern files that were named, or the bundled one of the bundled weights.
 fn open_patterns(options: &Options, weights: &Weights) -> Result<Vec<Patterns>, Failure> {
     let mut paths = options.patterns.clone();
-    if paths.is_empty() && options.weights.are_bundled() {
-        paths.extend(bundled::patterns());
+    if paths.is_empty() {
+        // Random directions and weights can be measured without any.
+        paths.extend(find_patterns(None, weights.file().path(), None).ok().flatten());
     }
     Ok(paths.iter().map(|path| Patterns::open(path, weights)).collect::<Result<_, _>>()?)
 }

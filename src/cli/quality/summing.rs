@@ -3,7 +3,6 @@
 use super::Options;
 use super::source::Sums;
 use crate::backend::Moments;
-use crate::cli::device::Opened;
 use crate::cli::exit::Failure;
 use crate::cli::identity::{FAILED, Sampling, run};
 use crate::cli::images::{ImageOptions, leave_repeated_out};
@@ -12,6 +11,7 @@ use crate::cli::tally::Tally;
 use crate::images::{InputImage, Shard};
 use crate::patterns::MomentRecord;
 use crate::pipeline::{Crops, learning_batches};
+use crate::setup::OpenedDevice;
 use crate::weights::Weights;
 use serde_json::json;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ const AHEAD: usize = 2;
 pub struct Summing<'a> {
     pub options: &'a Options,
     pub weights: &'a Arc<Weights>,
-    opened: Option<Opened>,
+    opened: Option<OpenedDevice>,
     /// Inputs that failed so far.
     pub failed: usize,
 }
@@ -55,7 +55,7 @@ impl<'a> Summing<'a> {
             None => options.device.open(self.weights, asked)?,
         };
         let opened = self.opened.insert(opened);
-        let Opened { backend, device, precision, notice } = &*opened;
+        let OpenedDevice { backend, device, precision, notice } = &*opened;
         let inputs: Vec<(u64, InputImage)> =
             (0..).zip(images.iter().cloned()).filter(|&(number, _)| shard.holds(number)).collect();
         if inputs.is_empty() {

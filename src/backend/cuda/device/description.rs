@@ -59,6 +59,20 @@ fn count() -> Result<usize, DeviceError> {
     }
 }
 
+/// The number of the device with this handle.
+pub(super) fn index_of(device: CUdevice) -> Result<usize, DeviceError> {
+    let count = count()?;
+    for index in 0..count {
+        let mut handle: CUdevice = 0;
+        // SAFETY: writes the handle.
+        check("cuDeviceGet", unsafe { sys::cuDeviceGet(&mut handle, index as i32) })?;
+        if handle == device {
+            return Ok(index);
+        }
+    }
+    Err(DeviceError::NoDevice)
+}
+
 /// The driver's handle of a device, and what it says about it.
 pub(super) fn describe(index: usize) -> Result<(CUdevice, DeviceDescription), DeviceError> {
     let count = count()?;

@@ -23,7 +23,7 @@ impl Stream {
     /// # Errors
     /// What `work` returns, or when something in it cannot be captured.
     pub fn capture<E: From<DeviceError>>(&self, work: impl FnOnce() -> Result<(), E>) -> Result<Graph, E> {
-        self.device().make_current()?;
+        let _current = self.device().enter()?;
         let _alone = whole_context();
         // Other threads go on allocating and launching meanwhile.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
@@ -86,7 +86,7 @@ impl Graph {
     /// # Errors
     /// When it cannot start.
     pub unsafe fn launch(&self, stream: &Stream) -> Result<(), DeviceError> {
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: the caller's.
         check("cuGraphLaunch", unsafe { sys::cuGraphLaunch(self.handle, stream.handle()) })
     }
@@ -94,7 +94,7 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        if self.device.make_current().is_ok() {
+        if let Ok(_current) = self.device.enter() {
             // SAFETY: instantiated by `capture`; launches that are under way go on.
             let _ = unsafe { sys::cuGraphExecDestroy(self.handle) };
         }

@@ -123,6 +123,7 @@ impl Drop for PinnedMemory {
             // Copies that are under way end with the device's work.
             if self.device.alone(free).is_err() {
                 // A lost device makes none.
+                let _current = self.device.enter();
                 let _ = free();
             }
         }
@@ -135,7 +136,7 @@ impl Device {
     /// # Errors
     /// [`DeviceError::OutOfMemory`] when there is not as much.
     pub fn allocate(&self, bytes: usize) -> Result<DeviceMemory, DeviceError> {
-        self.make_current()?;
+        let _current = self.enter()?;
         let mut address = 0;
         if bytes > 0 {
             // SAFETY: writes the address.
@@ -155,7 +156,7 @@ impl Device {
     /// # Errors
     /// When the system gives no more.
     pub fn allocate_pinned(&self, bytes: usize) -> Result<PinnedMemory, DeviceError> {
-        self.make_current()?;
+        let _current = self.enter()?;
         // Aligned for every number, also where there are none.
         let mut pointer: *mut c_void = std::ptr::without_provenance_mut(align_of::<u64>());
         if bytes > 0 {

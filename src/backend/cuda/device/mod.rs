@@ -30,6 +30,7 @@
 //! # Ok::<(), vggx::backend::cuda::device::DeviceError>(())
 //! ```
 
+mod callers;
 mod context;
 mod description;
 mod error;
@@ -39,6 +40,8 @@ mod memory;
 mod module;
 mod stream;
 
+pub use callers::{CallersContext, CallersStream};
+pub(super) use callers::{Place, StreamState};
 pub use context::Device;
 pub use description::{DeviceDescription, devices};
 pub use error::{CudaVersion, DeviceError, DriverStatus};

@@ -135,7 +135,7 @@ impl Device {
     /// # Errors
     /// When no module has it.
     pub fn kernel(&self, name: &str) -> Result<Kernel, DeviceError> {
-        self.make_current()?;
+        let _current = self.enter()?;
         // The driver may load the kernel, and wait for everything first.
         let _alone = whole_context();
         let modules = self.modules().ok_or(DeviceError::NoKernels)?;

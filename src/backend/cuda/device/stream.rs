@@ -24,7 +24,7 @@ impl Device {
     /// # Errors
     /// When the driver has no resources left.
     pub fn stream(&self) -> Result<Stream, DeviceError> {
-        self.make_current()?;
+        let _current = self.enter()?;
         let mut handle: CUstream = std::ptr::null_mut();
         let flags = CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
         // SAFETY: writes the handle.
@@ -35,7 +35,7 @@ impl Device {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.device.make_current().is_ok() {
+        if let Ok(_current) = self.device.enter() {
             // SAFETY: made by `Device::stream`; work that is under way goes on.
             let _ = unsafe { sys::cuStreamDestroy_v2(self.handle) };
         }
@@ -77,7 +77,7 @@ impl Stream {
         size: LaunchSize,
         parameters: &P,
     ) -> Result<(), DeviceError> {
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         let [x, y, z] = size.grid;
         let mut arguments = [std::ptr::from_ref(parameters).cast_mut().cast::<c_void>()];
         // SAFETY: the driver copies the parameters before it returns; the rest is the caller's.
@@ -114,7 +114,7 @@ impl Stream {
         if from.is_empty() {
             return Ok(());
         }
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: the caller's.
         let code =
             unsafe { sys::cuMemcpyHtoDAsync_v2(address, from.as_ptr().cast(), from.len(), self.handle) };
@@ -132,7 +132,7 @@ impl Stream {
         if to.is_empty() {
             return Ok(());
         }
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: the caller's.
         let code =
             unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), address, to.len(), self.handle) };
@@ -150,7 +150,7 @@ impl Stream {
         if bytes == 0 {
             return Ok(());
         }
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: the caller's.
         check("cuMemcpyDtoDAsync", unsafe { sys::cuMemcpyDtoDAsync_v2(to, from, bytes, self.handle) })
     }
@@ -166,7 +166,7 @@ impl Stream {
         if bytes == 0 {
             return Ok(());
         }
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: the caller's.
         check("cuMemsetD8Async", unsafe { sys::cuMemsetD8Async(address, byte, bytes, self.handle) })
     }
@@ -176,7 +176,7 @@ impl Stream {
     /// # Errors
     /// When some of it failed.
     pub fn synchronise(&self) -> Result<(), DeviceError> {
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: the stream is this one's.
         check("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(self.handle) })
     }
@@ -254,7 +254,7 @@ impl Device {
     /// # Errors
     /// When the driver has no resources left.
     pub fn event(&self) -> Result<Event, DeviceError> {
-        self.make_current()?;
+        let _current = self.enter()?;
         let mut handle: CUevent = std::ptr::null_mut();
         let flags = CUevent_flags::CU_EVENT_DEFAULT as u32;
         // SAFETY: writes the handle.
@@ -269,9 +269,16 @@ impl Event {
     /// # Errors
     /// When the driver fails.
     pub fn record(&self, stream: &Stream) -> Result<(), DeviceError> {
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: both are of this device.
         check("cuEventRecord", unsafe { sys::cuEventRecord(self.handle, stream.handle) })
+    }
+
+    /// As [`Event::record`], on a stream of this device's context that is not ours.
+    pub(super) fn record_callers(&self, stream: CUstream) -> Result<(), DeviceError> {
+        let _current = self.device.enter()?;
+        // SAFETY: whoever gave the stream promised that it is one.
+        check("cuEventRecord", unsafe { sys::cuEventRecord(self.handle, stream) })
     }
 
     /// Waits on the host until the point is reached.
@@ -279,7 +286,7 @@ impl Event {
     /// # Errors
     /// When work before it failed.
     pub fn synchronise(&self) -> Result<(), DeviceError> {
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: the event is this one's.
         check("cuEventSynchronize", unsafe { sys::cuEventSynchronize(self.handle) })
     }
@@ -289,7 +296,7 @@ impl Event {
     /// # Errors
     /// When the driver fails.
     pub fn delay(&self, stream: &Stream) -> Result<(), DeviceError> {
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         // SAFETY: both are of this device.
         check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(stream.handle, self.handle, 0) })
     }
@@ -299,7 +306,7 @@ impl Event {
     /// # Errors
     /// When one of them has not been recorded or reached.
     pub fn milliseconds_since(&self, earlier: &Event) -> Result<f32, DeviceError> {
-        self.device.make_current()?;
+        let _current = self.device.enter()?;
         let mut milliseconds = 0.0;
         // SAFETY: writes one number.
         let code = unsafe { sys::cuEventElapsedTime_v2(&mut milliseconds, earlier.handle, self.handle) };
@@ -310,7 +317,7 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        if self.device.make_current().is_ok() {
+        if let Ok(_current) = self.device.enter() {
             // SAFETY: made by `Device::event`.
             let _ = unsafe { sys::cuEventDestroy_v2(self.handle) };
         }

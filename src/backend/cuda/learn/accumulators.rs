@@ -8,7 +8,9 @@ use super::super::plan::padded;
 use super::super::slot::Engine;
 use super::second_sums::SecondLayout;
 use crate::backend::{BackendError, LayerMoments, Moments, SecondMoments};
+use crate::threads::Threads;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Bytes that go over the bus at a time, unless a single row is longer.
 const PIECE: usize = 32 << 20;
@@ -73,6 +75,7 @@ impl Layout {
 
 /// The sums of a network.
 pub(super) struct Accumulators {
+    threads: Arc<Threads>,
     stream: Stream,
     layouts: Vec<Layout>,
     addresses: Vec<LayerAddresses>,
@@ -133,7 +136,8 @@ impl Accumulators {
         });
         let staging = device.allocate_pinned(PIECE.max(longest.max().unwrap_or(0)))?;
         let stream = device.stream()?;
-        let mut sums = Accumulators { stream, layouts, addresses, staging, _memory: memory };
+        let threads = engine.threads.clone();
+        let mut sums = Accumulators { threads, stream, layouts, addresses, staging, _memory: memory };
         sums.upload(moments)?;
         Ok(sums)
     }
@@ -154,7 +158,7 @@ impl Accumulators {
                 for (first, count) in pieces(rows, width) {
                     let (layout, staging) = (&self.layouts[layer], &mut self.staging);
                     let piece = staging.slice_mut::<f64>(0, count * width);
-                    gather(layout, side, values, first, piece);
+                    self.threads.install(|| gather(layout, side, values, first, piece));
                     let bytes = count * width * size_of::<f64>();
                     let to = address + (first * width * size_of::<f64>()) as u64;
                     // SAFETY: within the sum, and waited for before the staging memory is filled again.
@@ -206,7 +210,8 @@ impl Accumulators {
                     // SAFETY: within the sum, and waited for.
                     unsafe { self.stream.start_download(bytes_of_mut(piece), from) }?;
                     self.stream.synchronise()?;
-                    scatter(&self.layouts[layer], side, piece, first, values);
+                    let layout = &self.layouts[layer];
+                    self.threads.install(|| scatter(layout, side, piece, first, values));
                 }
             }
             let (Some(layout), Some(second)) = (&self.layouts[layer].second, &mut moments.second) else {

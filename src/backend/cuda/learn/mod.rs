@@ -21,8 +21,8 @@ mod steps;
 
 use super::Cuda;
 use super::arena::Arena;
-use super::batch::{self, check_size, fill};
-use super::device::{DeviceError, Stream, bytes_of};
+use super::batch::{self, fill, is_finite};
+use super::device::{DeviceError, Event, Stream, bytes_of};
 use super::plan::{Geometry, Input, most_images};
 use super::program::{LaunchTimes, Pinned, Program};
 use super::slot::{Engine, images_of, not_laid_out};
@@ -41,6 +41,8 @@ const PREFERRED_BATCH: usize = 64;
 pub(super) struct CudaLearner<'a> {
     cuda: &'a Cuda,
     stream: Stream,
+    /// What the stream waits for, of callers' streams.
+    before: Event,
     sums: Accumulators,
     /// Complete but for what lies on the device.
     moments: Moments,
@@ -78,6 +80,7 @@ impl<'a> CudaLearner<'a> {
         Ok(CudaLearner {
             cuda,
             stream: engine.device.stream()?,
+            before: engine.device.event()?,
             sums,
             moments,
             is_stale: false,
@@ -144,7 +147,7 @@ impl<'a> CudaLearner<'a> {
         let at = buffers.addresses(engine.separate, work, kept);
         let pinned = Pinned {
             upload: engine.device.allocate_pinned(learn.upload_bytes())?,
-            download: engine.device.allocate_pinned(0)?,
+            download: engine.device.allocate_pinned(learn.plan.buffers.bytes(learn.plan.bits))?,
         };
         let steps =
             steps::learn(&learn, &at, &engine.network, &engine.names, self.sums.addresses(), engine.limits);
@@ -176,8 +179,9 @@ impl<'a> CudaLearner<'a> {
             return Err(not_laid_out());
         };
         let (bytes, scales) = (learn.plan.upload_bytes(), learn.plan.input_scales_offset());
-        let finite =
-            fill(batch, (first, count, part), engine.precision, pinned.upload.slice_mut(0, bytes), scales);
+        let upload = pinned.upload.slice_mut(0, bytes);
+        let images = (first, count, part);
+        let mut finite = engine.threads.install(|| fill(batch, images, engine.precision, upload, scales));
         // What a part is filled up with does not count.
         let mut counted: Vec<u32> = finite.iter().map(|&finite| u32::from(finite)).collect();
         counted.resize(part, 0);
@@ -185,6 +189,10 @@ impl<'a> CudaLearner<'a> {
         pinned.upload.slice_mut(learn.counted_offset(), counted.len()).copy_from_slice(counted);
         // SAFETY: the steps were made for these addresses; the sums and the work memory stay as long as the program.
         unsafe { program.run(&self.stream, pinned, engine.graphs) }?;
+        if learn.plan.bits_offset().is_some() {
+            let bits = pinned.download.slice::<u32>(0, count);
+            finite = bits.iter().copied().map(is_finite).collect();
+        }
         let images = finite.iter().filter(|finite| **finite).count();
         for (layer, extents) in self.moments.layers.iter_mut().zip(&learn.layers) {
             layer.positions += (images * extents.height * extents.width) as f64;
@@ -197,11 +205,14 @@ impl<'a> CudaLearner<'a> {
 impl Learner for CudaLearner<'_> {
     fn add(&mut self, batch: &Batch) -> Result<Vec<Option<BackendError>>, BackendError> {
         self.cuda.network.extents(batch.height, batch.width)?;
-        check_size(batch)?;
+        batch::check(&self.cuda.engine.device, batch)?;
         if batch.images == 0 {
             return Ok(Vec::new());
         }
         let part = self.lay_out(batch::geometry(batch))?;
+        if let Some(stream) = batch::stream(batch) {
+            self.stream.follow(stream, &self.before)?;
+        }
         let mut failures = Vec::with_capacity(batch.images);
         for (first, count) in ranges(batch.images, part) {
             let finite = self.add_part(batch, (first, count, part))?;

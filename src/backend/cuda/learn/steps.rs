@@ -30,9 +30,14 @@ pub(super) fn learn(
     limits: Limits,
 ) -> Vec<Step> {
     let mut steps = Steps::new(&learn.plan, at);
-    let counted = learn.plan.geometry.images * size_of::<u32>();
-    let offset = learn.counted_offset();
-    steps.push(Step::Upload { address: at.of(learn.counted), offset, bytes: counted });
+    if learn.plan.bits_offset().is_some() {
+        // What the device finds out, it keeps, and says.
+        steps.counted = at.of(learn.counted);
+    } else {
+        let bytes = learn.plan.geometry.images * size_of::<u32>();
+        let offset = learn.counted_offset();
+        steps.push(Step::Upload { address: at.of(learn.counted), offset, bytes });
+    }
     layers(&mut steps, network, names, at.of(learn.pre_activation), &mut |steps, maps| {
         let layer = maps.layer;
         let sums = LayerSums {
@@ -50,6 +55,10 @@ pub(super) fn learn(
         sums.products(steps);
         sums.second(steps, limits);
     });
+    if learn.plan.bits_offset().is_some() {
+        let (address, bytes) = (at.of(learn.plan.bits), learn.plan.buffers.bytes(learn.plan.bits));
+        steps.push(Step::Download { address, offset: 0, bytes });
+    }
     steps.finish()
 }
 

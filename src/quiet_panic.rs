@@ -1,6 +1,7 @@
-//! Turns a panic of a decoder into an error, without the panic message on standard error.
+//! Turns a panic into an error, without the panic message on standard error.
 //!
-//! Decoders parse hostile bytes; one bad file must neither end the run nor print a backtrace.
+//! Decoders parse hostile bytes; one bad file must neither end the run nor print a backtrace. Nor must a defect of the
+//! library, when a program in C calls it.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -12,7 +13,7 @@ thread_local! {
 }
 
 /// Runs `work`; a panic inside comes back as its message.
-pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     quieten_once();
     let outer = QUIET.replace(true);
     // Whatever `work` borrowed is dropped or owned by the caller, who only sees an error: nothing half-changed is used again.
@@ -21,7 +22,17 @@ pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| message(payload.as_ref()))
 }
 
-/// Puts a filter before the process's panic hook: silent inside [`catch`], unchanged everywhere else.
+/// Whether panics of this thread say nothing now: it is inside [`catch`], or a thread that [`hush`] was called on.
+pub fn is_quiet() -> bool {
+    QUIET.get()
+}
+
+/// Panics of this thread say nothing from now on: whoever waits for what it does gets them.
+pub fn hush() {
+    QUIET.set(true);
+}
+
+/// Puts a filter before the process's panic hook: silent where [`is_quiet`], unchanged everywhere else.
 fn quieten_once() {
     static INSTALLED: Once = Once::new();
     // The hook cannot be changed while this very thread unwinds; then the message is printed, no harm done.

@@ -1,0 +1,323 @@
+//! Images of the caller.
+
+use super::arguments::{Versioned, check_array, check_pointer, product, read, slice};
+use super::core::Core;
+use super::error::Failure;
+use super::status::{VGGX_ERROR_MEMORY, VGGX_ERROR_UNSUPPORTED};
+use crate::backend::cuda::{CallersStream, DevicePixels, PixelFormat};
+use crate::backend::{Backend, Batch, OwnedPixels, Pixels};
+use std::borrow::Cow;
+use std::ffi::c_void;
+
+/// Pixels: `[height, width, 3]` bytes, rows of interleaved red, green and blue, 0 to 255.
+pub const VGGX_PIXELS_RGB8: i32 = 0;
+/// The network's input: `[3, height, width]` float32, one channel after the other in the network's order
+/// (`vggx_description`), already scaled, centred and divided.
+pub const VGGX_PIXELS_NORMALISED: i32 = 1;
+
+/// Ordinary memory.
+pub const VGGX_MEMORY_HOST: i32 = 0;
+/// Memory of the engine's CUDA device.
+pub const VGGX_MEMORY_CUDA: i32 = 1;
+
+/// Images of one size, which the caller keeps. Begin with `VGGX_INIT(vggx_batch)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct vggx_batch {
+    /// `sizeof(vggx_batch)`.
+    pub size: usize,
+    /// Number of images, at least 1. Calls run larger batches in parts where memory is short; results do not depend on what
+    /// else is in a batch.
+    pub images: usize,
+    /// Rows of each image.
+    pub height: usize,
+    /// Columns of each image.
+    pub width: usize,
+    /// `images` pointers (this array itself is always in ordinary memory), one to the first row of each image. Float32 values
+    /// are aligned to 4 bytes.
+    pub pixels: *const *const c_void,
+    /// Bytes that are there behind each of the pointers: at least those from the first row's first to the last row's last.
+    pub image_bytes: usize,
+    /// Bytes from the start of a row to the start of the next one; of float32 values a multiple of 4, and channels follow
+    /// each other as if they were further rows. 0: rows follow each other without a gap.
+    pub row_stride: usize,
+    /// `VGGX_PIXELS_RGB8` or `VGGX_PIXELS_NORMALISED`.
+    pub format: i32,
+    /// `VGGX_MEMORY_HOST` or `VGGX_MEMORY_CUDA`: where the pixels are.
+    pub memory: i32,
+    /// With memory of the CUDA device, here or for explanations: the stream (`CUstream`, `cudaStream_t`) of the engine's
+    /// context whose work so far makes the pixels, or still uses the buffers. The call's work begins after it, and has ended
+    /// when the call returns (or the job has ended). Null: the default stream.
+    pub stream: *mut c_void,
+}
+
+// SAFETY: integers and pointers, after a size.
+unsafe impl Versioned for vggx_batch {
+    const NAME: &'static str = "vggx_batch";
+}
+
+/// A batch whose numbers make sense. Its pixels were not looked at.
+pub struct Shape {
+    pub images: usize,
+    pub height: usize,
+    pub width: usize,
+    format: Format,
+    memory: Memory,
+    /// Of the device.
+    pub stream: CallersStream,
+    /// Bytes from a row to the next.
+    stride: usize,
+    pixels: *const *const c_void,
+}
+
+/// Where something is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    Host,
+    Device,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Rgb8,
+    Normalised,
+}
+
+impl Format {
+    /// Alignment of a value.
+    fn align(self) -> usize {
+        match self {
+            Format::Rgb8 => 1,
+            Format::Normalised => align_of::<f32>(),
+        }
+    }
+}
+
+impl Shape {
+    /// Reads a batch and checks its numbers: whoever has something to count images by does so before the pixels are looked
+    /// at.
+    ///
+    /// # Safety
+    /// The batch is null, or as large as it says.
+    pub unsafe fn read(batch: *const vggx_batch, core: &Core) -> Result<Self, Failure> {
+        // SAFETY: as the caller says.
+        let batch = unsafe { read(batch) }?;
+        let format = match batch.format {
+            VGGX_PIXELS_RGB8 => Format::Rgb8,
+            VGGX_PIXELS_NORMALISED => Format::Normalised,
+            other => return Err(Failure::argument(format!("format is {other}, which is none"))),
+        };
+        let memory = read_memory(batch.memory, core)?;
+        if batch.images == 0 {
+            return Err(Failure::argument("images is 0"));
+        }
+        core.check_extents(batch.height, batch.width)?;
+        let shape = Shape {
+            images: batch.images,
+            height: batch.height,
+            width: batch.width,
+            format,
+            memory,
+            // SAFETY: the caller's stream, kept until the call has returned, or the job has ended.
+            stream: unsafe { CallersStream::new(batch.stream) },
+            stride: 0,
+            pixels: batch.pixels,
+        };
+        let row = shape.row_bytes()?;
+        let stride = if batch.row_stride == 0 { row } else { batch.row_stride };
+        if stride < row || stride % format.align() != 0 {
+            return Err(Failure::argument(format!(
+                "row_stride is {stride}, but it must be 0 or a multiple of {} that is at least {row}",
+                format.align()
+            )));
+        }
+        let rows = shape.rows()?;
+        // Up to the last row's last byte.
+        let needed = product(&[rows - 1, stride], "the rows of an image")?.saturating_add(row);
+        if batch.image_bytes < needed {
+            return Err(Failure::argument(format!(
+                "image_bytes is {}, but images of {}×{} in rows of {stride} bytes have {needed}",
+                batch.image_bytes, batch.height, batch.width
+            )));
+        }
+        product(&[batch.images, rows, row], "the pixels of the batch")?;
+        Ok(Shape { stride, ..shape })
+    }
+
+    /// Bytes of a row.
+    fn row_bytes(&self) -> Result<usize, Failure> {
+        let pixel = match self.format {
+            Format::Rgb8 => 3,
+            Format::Normalised => size_of::<f32>(),
+        };
+        product(&[self.width, pixel], "the pixels of a row")
+    }
+
+    /// Rows of an image, those of all channels where they are apart.
+    fn rows(&self) -> Result<usize, Failure> {
+        match self.format {
+            Format::Rgb8 => Ok(self.height),
+            Format::Normalised => product(&[self.height, 3], "the rows of an image"),
+        }
+    }
+
+    /// Values of an explanation of an image.
+    pub fn values(&self, heat_map: bool) -> Result<usize, Failure> {
+        product(&[if heat_map { 1 } else { 3 }, self.height, self.width], "the values of an explanation")
+    }
+
+    /// Looks at the pointers.
+    ///
+    /// # Safety
+    /// `pixels` of the batch is null or leads to `images` pointers.
+    pub unsafe fn pixels(self) -> Result<Images, Failure> {
+        check_array(self.pixels, self.images, "pixels")?;
+        // SAFETY: as the caller says.
+        let pointers = unsafe { slice(self.pixels, self.images, "pixels") }?;
+        for (image, &pointer) in pointers.iter().enumerate() {
+            let name = format!("pixels[{image}]");
+            match self.format {
+                Format::Rgb8 => check_pointer(pointer.cast::<u8>(), &name)?,
+                Format::Normalised => check_pointer(pointer.cast::<f32>(), &name)?,
+            }
+        }
+        Ok(Images {
+            pointers: pointers.to_vec(),
+            addresses: pointers.iter().map(|pointer| pointer.addr() as u64).collect(),
+            row: self.row_bytes()?,
+            rows: self.rows()?,
+            shape: self,
+        })
+    }
+}
+
+/// Refuses memory that is none, or that the engine cannot reach.
+pub fn read_memory(memory: i32, core: &Core) -> Result<Memory, Failure> {
+    match memory {
+        VGGX_MEMORY_HOST => Ok(Memory::Host),
+        VGGX_MEMORY_CUDA if core.device != "cpu" => Ok(Memory::Device),
+        VGGX_MEMORY_CUDA => Err(Failure::new(
+            VGGX_ERROR_UNSUPPORTED,
+            "memory is VGGX_MEMORY_CUDA, but the engine computes on the CPU; open it on the CUDA device",
+        )),
+        other => Err(Failure::argument(format!("memory is {other}, which is none"))),
+    }
+}
+
+/// Images of the caller, checked as far as that is possible.
+pub struct Images {
+    pub shape: Shape,
+    pointers: Vec<*const c_void>,
+    /// The pointers as addresses of the device.
+    addresses: Vec<u64>,
+    /// Bytes of a row.
+    row: usize,
+    /// Rows of an image.
+    rows: usize,
+}
+
+// SAFETY: the pixels are only read, the stream is a handle, and whoever gives them to another thread keeps them where they are.
+unsafe impl Send for Images {}
+
+/// Images one after another.
+pub struct Gathered<'a> {
+    images: usize,
+    height: usize,
+    width: usize,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Rgb8(Cow<'a, [u8]>),
+    Normalised(Cow<'a, [f32]>),
+    /// Where they lie on the device.
+    Device(DevicePixels<'a>),
+}
+
+impl Images {
+    /// Brings the images together, without gaps; a single one without gaps stays where it is, and so do those on the device.
+    ///
+    /// # Safety
+    /// The pixels are there while `'a` lasts, and nobody writes them; on the device, but work that the stream holds already.
+    pub unsafe fn gather<'a>(&'a self) -> Result<Gathered<'a>, Failure> {
+        let Shape { images, height, width, format, memory, stride, stream, .. } = self.shape;
+        if memory == Memory::Device {
+            let format = match format {
+                Format::Rgb8 => PixelFormat::Rgb8,
+                Format::Normalised => PixelFormat::Normalised,
+            };
+            // SAFETY: as the caller says.
+            let pixels = unsafe { DevicePixels::new(&self.addresses, format, stride, stream) };
+            return Ok(Gathered { images, height, width, values: Values::Device(pixels) });
+        }
+        let values = match format {
+            // SAFETY: as the caller says; pointers to float32 are aligned.
+            Format::Rgb8 => Values::Rgb8(unsafe { self.gather_values::<u8>() }?),
+            // SAFETY: as above.
+            Format::Normalised => Values::Normalised(unsafe { self.gather_values::<f32>() }?),
+        };
+        Ok(Gathered { images, height, width, values })
+    }
+
+    /// # Safety
+    /// As [`Images::gather`], and the pointers are aligned for a `T`, of which a row is a whole number.
+    unsafe fn gather_values<'a, T: Copy>(&self) -> Result<Cow<'a, [T]>, Failure> {
+        let (row, stride) = (self.row / size_of::<T>(), self.shape.stride / size_of::<T>());
+        if let [pointer] = self.pointers[..]
+            && row == stride
+        {
+            // SAFETY: the image is as long as `image_bytes`, which was compared with this.
+            return Ok(Cow::Borrowed(unsafe {
+                std::slice::from_raw_parts(pointer.cast::<T>(), self.rows * row)
+            }));
+        }
+        let mut values = Vec::new();
+        let count = product(&[self.shape.images, self.rows, row], "the pixels of the batch")?;
+        values.try_reserve_exact(count).map_err(|_| {
+            Failure::new(
+                VGGX_ERROR_MEMORY,
+                format!("{count} pixel values of the batch do not fit into memory; use a smaller one"),
+            )
+        })?;
+        for pointer in &self.pointers {
+            for index in 0..self.rows {
+                // SAFETY: as above; rows lie within `image_bytes`.
+                let from =
+                    unsafe { std::slice::from_raw_parts(pointer.cast::<T>().add(index * stride), row) };
+                values.extend_from_slice(from);
+            }
+        }
+        Ok(Cow::Owned(values))
+    }
+}
+
+impl Gathered<'_> {
+    /// As the library takes it.
+    pub fn batch(&self) -> Batch<'_> {
+        let Gathered { images, height, width, .. } = *self;
+        let pixels = match &self.values {
+            Values::Rgb8(pixels) => Pixels::Rgb8(pixels),
+            Values::Normalised(values) => Pixels::Normalised(values),
+            Values::Device(pixels) => Pixels::Device(*pixels),
+        };
+        Batch { images, height, width, pixels }
+    }
+
+    /// Calls `work` with the pixels as bytes; those of the device are brought here.
+    pub fn with_bytes(&self, backend: &dyn Backend, work: impl FnOnce(&[u8])) -> Result<(), Failure> {
+        match &self.values {
+            Values::Rgb8(pixels) => work(pixels),
+            Values::Normalised(values) => work(bytes_of(values)),
+            Values::Device(pixels) => match backend.fetch(pixels, self.images, (self.height, self.width))? {
+                OwnedPixels::Rgb8(pixels) => work(&pixels),
+                OwnedPixels::Normalised(values) => work(bytes_of(&values)),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn bytes_of(values: &[f32]) -> &[u8] {
+    // SAFETY: any bytes of float32 values can be read.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
