@@ -29,10 +29,15 @@ const TOP: &str = "\
  * explanations (vggx_explain) into its own buffers. include/vggx.hpp is the same for C++17.
  *
  * Calls. Functions return a vggx_status; vggx_last_error gives the reason in words, for each thread. Nothing is written to
- * standard output or standard error, nothing unwinds or aborts, and there is no global state.
+ * standard output or standard error, nothing unwinds or aborts, and calls share nothing but what they are given.
  *
- * Threads. Everything may be called from any thread. An engine, an image, a job may be used by several threads at the same
- * time; nobody may use one while or after it is closed or freed.
+ * Threads. Everything may be called from any thread, and a handle may be used by several at the same time; nobody may use
+ * one while or after it is closed or freed.
+ *
+ * CUDA. Pixels and explanations may be in memory of the device that the engine works on: see vggx_batch, vggx_request and
+ * `cuda_context`. Calls end when their work has ended, and leave the thread's current context as it was. While one runs,
+ * memory may be allocated and freed in the engine's context, which waits for all work there and ends what is being captured
+ * into graphs.
  *
  * Structs. Those with a `size` may grow in later versions; begin with VGGX_INIT(type), which sets it and zeros the rest: all
  * defaults. A shorter struct of an older program is fine; a longer one is refused unless what is more is zero.

@@ -6,10 +6,15 @@
  * explanations (vggx_explain) into its own buffers. include/vggx.hpp is the same for C++17.
  *
  * Calls. Functions return a vggx_status; vggx_last_error gives the reason in words, for each thread. Nothing is written to
- * standard output or standard error, nothing unwinds or aborts, and there is no global state.
+ * standard output or standard error, nothing unwinds or aborts, and calls share nothing but what they are given.
  *
- * Threads. Everything may be called from any thread. An engine, an image, a job may be used by several threads at the same
- * time; nobody may use one while or after it is closed or freed.
+ * Threads. Everything may be called from any thread, and a handle may be used by several at the same time; nobody may use
+ * one while or after it is closed or freed.
+ *
+ * CUDA. Pixels and explanations may be in memory of the device that the engine works on: see vggx_batch, vggx_request and
+ * `cuda_context`. Calls end when their work has ended, and leave the thread's current context as it was. While one runs,
+ * memory may be allocated and freed in the engine's context, which waits for all work there and ends what is being captured
+ * into graphs.
  *
  * Structs. Those with a `size` may grow in later versions; begin with VGGX_INIT(type), which sets it and zeros the rest: all
  * defaults. A shorter struct of an older program is fine; a longer one is refused unless what is more is zero.
@@ -352,7 +357,7 @@ typedef struct vggx_request {
 typedef struct vggx_explained {
     /// Softmax probability of the target; NaN without a classifier.
     double probability;
-    /// The output that was explained; `SIZE_MAX` if the image failed before it was known.
+    /// The output that was explained; `SIZE_MAX` if the image failed.
     size_t target;
     /// Its logit; without a classifier the sum of the channel's map. NaN if the image failed.
     float response;
@@ -444,7 +449,7 @@ vggx_status vggx_engine_close(struct vggx_engine *engine);
 ///
 /// # Errors
 /// `VGGX_ERROR_ARGUMENT` for a name that is no method's; `VGGX_ERROR_UNSUPPORTED` when it needs patterns that the engine
-/// does not have; `VGGX_ERROR_FILE` and `VGGX_ERROR_FORMAT` for the bundled patterns; `VGGX_ERROR_MEMORY`,
+/// does not have; `VGGX_ERROR_FORMAT` when patterns hold values that are not finite; `VGGX_ERROR_MEMORY`,
 /// `VGGX_ERROR_DEVICE`.
 vggx_status vggx_engine_prepare(struct vggx_engine *engine,
                                 const char *const *methods,
@@ -538,8 +543,9 @@ vggx_status vggx_responses(struct vggx_engine *engine,
 ///
 /// As float32 the arrays are those of the command line's npy files, bit for bit: the exponent is 0 unless the largest value
 /// would overflow float32 or everything would underflow. As float16 every array has the exponent e, the smallest with
-/// max|v| · 2^−e < 2^15, and values are rounded to nearest even: at most 2^−24 (small values) or 2^−11 of a value is lost.
-/// For float32 `scale_log2` may be null with a count of 0; an image that needs an exponent then fails.
+/// max|v| · 2^−e < 2^15 (0 where all values are zero), and values are rounded once, to nearest even: by at most 2^−11 of a
+/// value, or 2^(e−25) where that is more. For float32 `scale_log2` may be null with a count of 0; an image that needs an
+/// exponent then fails.
 ///
 /// Methods that were not prepared are prepared first (`vggx_engine_prepare`). The same images give the same bits, whatever
 /// else is in the batch and whichever threads call at the same time.
@@ -641,7 +647,7 @@ vggx_status vggx_learner_save(struct vggx_learner *learner,
 /// whole or not there; one of this name is replaced. `options` may be null: all defaults. More images may be added after.
 ///
 /// # Errors
-/// As `vggx_learner_save`.
+/// As `vggx_learner_save`; `VGGX_ERROR_ARGUMENT` also when a pattern has values beyond the range of `store`.
 vggx_status vggx_learner_solve(struct vggx_learner *learner,
                                const struct vggx_solve_options *options,
                                const char *path);

@@ -47,7 +47,9 @@
 //! | [`mod@bench`] | times a network on a device |
 //! | [`pipeline`] | runs images through a function, several batches at a time, results in order |
 //! | [`output`] | writes pictures, arrays, the manifest and the run record |
+//! | [`setup`] | opens what a program needs first: files, the bundled ones where none are named, and a device |
 //! | [`cli`] | is the command line |
+//! | [`capi`] | is the C API, `include/vggx.h` |
 
 pub mod backend;
 pub mod bench;

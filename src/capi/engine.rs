@@ -244,7 +244,7 @@ pub unsafe extern "C" fn vggx_engine_close(engine: *mut vggx_engine) -> vggx_sta
 ///
 /// # Errors
 /// `VGGX_ERROR_ARGUMENT` for a name that is no method's; `VGGX_ERROR_UNSUPPORTED` when it needs patterns that the engine
-/// does not have; `VGGX_ERROR_FILE` and `VGGX_ERROR_FORMAT` for the bundled patterns; `VGGX_ERROR_MEMORY`,
+/// does not have; `VGGX_ERROR_FORMAT` when patterns hold values that are not finite; `VGGX_ERROR_MEMORY`,
 /// `VGGX_ERROR_DEVICE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_engine_prepare(

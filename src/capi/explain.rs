@@ -72,7 +72,7 @@ unsafe impl Versioned for vggx_request {
 pub struct vggx_explained {
     /// Softmax probability of the target; NaN without a classifier.
     pub probability: f64,
-    /// The output that was explained; `SIZE_MAX` if the image failed before it was known.
+    /// The output that was explained; `SIZE_MAX` if the image failed.
     pub target: usize,
     /// Its logit; without a classifier the sum of the channel's map. NaN if the image failed.
     pub response: f32,
@@ -88,8 +88,9 @@ pub struct vggx_explained {
 ///
 /// As float32 the arrays are those of the command line's npy files, bit for bit: the exponent is 0 unless the largest value
 /// would overflow float32 or everything would underflow. As float16 every array has the exponent e, the smallest with
-/// max|v| · 2^−e < 2^15, and values are rounded to nearest even: at most 2^−24 (small values) or 2^−11 of a value is lost.
-/// For float32 `scale_log2` may be null with a count of 0; an image that needs an exponent then fails.
+/// max|v| · 2^−e < 2^15 (0 where all values are zero), and values are rounded once, to nearest even: by at most 2^−11 of a
+/// value, or 2^(e−25) where that is more. For float32 `scale_log2` may be null with a count of 0; an image that needs an
+/// exponent then fails.
 ///
 /// Methods that were not prepared are prepared first (`vggx_engine_prepare`). The same images give the same bits, whatever
 /// else is in the batch and whichever threads call at the same time.

@@ -144,7 +144,7 @@ pub unsafe extern "C" fn vggx_learner_save(learner: *mut vggx_learner, path: *co
 /// whole or not there; one of this name is replaced. `options` may be null: all defaults. More images may be added after.
 ///
 /// # Errors
-/// As `vggx_learner_save`.
+/// As `vggx_learner_save`; `VGGX_ERROR_ARGUMENT` also when a pattern has values beyond the range of `store`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_learner_solve(
     learner: *mut vggx_learner,

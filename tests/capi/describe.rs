@@ -14,6 +14,7 @@ use vggx::capi::status::{
     vggx_status_name,
 };
 use vggx::capi::version::{vggx_build_info, vggx_method_name, vggx_version};
+use vggx::weights::bundled;
 
 fn string(pointer: *const c_char) -> String {
     assert!(!pointer.is_null());
@@ -116,6 +117,28 @@ fn the_build_says_what_it_is() {
     assert!(vggx_method_name(usize::MAX).is_null());
     assert_eq!(string(vggx_status_name(VGGX_ERROR_FILE)), "VGGX_ERROR_FILE");
     assert_eq!(string(vggx_status_name(-7)), "unknown status");
+}
+
+/// The bundled files are looked for in a folder of the caller's first.
+#[test]
+fn bundled_files_may_be_elsewhere() {
+    let place = Place::new();
+    std::fs::create_dir(place.file("data")).unwrap();
+    let name = |name: &str| place.file(format!("data/{name}"));
+    std::fs::rename(place.file("net.safetensors"), name(bundled::WEIGHTS)).unwrap();
+    std::fs::rename(place.file("patterns.safetensors"), name(bundled::PATTERNS)).unwrap();
+    let data = text(place.file("data"));
+    let options = vggx_engine_options { data: data.as_ptr(), device: c"cpu".as_ptr(), ..Init::init() };
+    let mut engine = null_mut();
+    // SAFETY: the options are complete.
+    ok(unsafe { vggx_engine_open(&options, &mut engine) });
+    let engine = Engine(engine);
+    let mut description = vggx_description::init();
+    // SAFETY: an engine and a struct with its size.
+    ok(unsafe { vggx_engine_describe(engine.0, &mut description) });
+    assert_eq!(string(description.weights), name(bundled::WEIGHTS).display().to_string());
+    assert_eq!(string(description.patterns), name(bundled::PATTERNS).display().to_string());
+    assert_eq!((description.outputs, description.has_patterns), (8, 1));
 }
 
 /// What is wrong with the files and options, in the words of the fields.

@@ -226,13 +226,9 @@ const METHODS: [Method; 7] = [
 fn explanations_on_the_device_are_the_same_bits() {
     let caller = Caller::in_primary_context();
     let stream = caller.stream();
-    let networks = [
-        random_vgg(41, 3, &[&[12], &[20, 9]], Some((2, &[30, 12]))),
-        random_vgg(42, 3, &[&[12, 8], &[20]], None),
-    ];
-    for (network, size, images) in
-        networks.into_iter().zip([(11, 14), (10, 9)]).zip([3, 33]).map(|((n, s), i)| (n, s, i))
-    {
+    let classifier = random_vgg(41, 3, &[&[12], &[20, 9]], Some((2, &[30, 12])));
+    let headless = random_vgg(42, 3, &[&[12, 8], &[20]], None);
+    for (network, size, images) in [(classifier, (11, 14), 2), (headless, (6, 7), 33)] {
         let case = Case::new(network, ElementType::F32);
         let (height, width) = size;
         let photos: Vec<Vec<u8>> =
@@ -403,7 +399,7 @@ fn work_begins_when_the_callers_is_done() {
         stream.synchronise();
         assert!(old.bytes() == untouched, "round {round}");
     }
-    // As are the host's copies.
+    // As are the host's copies and moments.
     let stream = caller.stream();
     let memory = caller.upload(&photos[0]);
     stream.start_upload(&memory, &late);
@@ -411,6 +407,25 @@ fn work_begins_when_the_callers_is_done() {
     // SAFETY: as above.
     let pixels = unsafe { DevicePixels::new(&addresses, PixelFormat::Rgb8, 3 * width, stream.for_calls()) };
     assert!(cuda.fetch(&pixels, 1, size).expect("they are there") == OwnedPixels::Rgb8(photos[1].clone()));
+    let stream = caller.stream();
+    let memory = caller.upload(&photos[0]);
+    let addresses = [memory.address];
+    // SAFETY: as above.
+    let pixels = unsafe { DevicePixels::new(&addresses, PixelFormat::Rgb8, 3 * width, stream.for_calls()) };
+    let learn = |batches: [(Pixels, bool); 2]| {
+        let mut learner = cuda.learn(Moments::zeros(case.weights.network(), false)).expect("memory");
+        for (pixels, is_late) in batches {
+            if is_late {
+                stream.start_upload(&memory, &late);
+            }
+            learner.add(&Batch { images: 1, height, width, pixels }).expect("it runs");
+        }
+        learner.moments().expect("it answers").clone()
+    };
+    // The first batch of a size allocates, which waits for everything; the second does not.
+    let ours = learn([(Pixels::Device(pixels), false), (Pixels::Device(pixels), true)]);
+    let theirs = learn([&photos[0], &photos[1]].map(|photo| (Pixels::Rgb8(photo), false)));
+    assert!(ours == theirs);
     if host_driver::on_device() {
         return; // where it may be done in time
     }
@@ -460,16 +475,16 @@ fn what_cannot_be_used_is_refused() {
         let refused = forward(&[first + off, second], packed, stream);
         assert!(matches!(refused, CallersError::Misaligned { image: 0, alignment: 4, .. }), "{refused}");
     }
-    let foreign = [
+    let mut foreign = vec![
         (host.as_ptr() as u64).next_multiple_of(8),
         pinned.pointer as u64,
         8,
         u64::MAX - 7,
         u64::MAX - 4 * values as u64 - 3,
-        // Its last byte lies behind the end.
-        second + 4,
-        short.address,
     ];
+    // The last byte lies behind the end; real drivers may give a little more than was asked for.
+    let cut_short = if host_driver::on_device() { vec![] } else { vec![second + 4, short.address] };
+    foreign.extend(&cut_short);
     for address in foreign {
         let refused = forward(&[first, address], packed, stream);
         assert!(matches!(refused, CallersError::Place { image: 1, .. }), "{address:x}: {refused}");
@@ -524,7 +539,7 @@ fn what_cannot_be_used_is_refused() {
         refusal(into(&[first, second + 1], Stored::F16, stream)),
         CallersError::Misaligned { image: 1, alignment: 2, .. }
     ));
-    for address in [pinned.pointer as u64, second + 4, short.address] {
+    for address in cut_short.into_iter().chain([pinned.pointer as u64]) {
         assert!(matches!(
             refusal(into(&[first, address], f32, stream)),
             CallersError::Place { image: 1, .. }

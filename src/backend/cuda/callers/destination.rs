@@ -39,7 +39,8 @@ impl<'a> DeviceDestination<'a> {
     /// written when what `stream` holds at the call is done, and all is there when the call returns. Images that fail leave
     /// theirs as it is.
     ///
-    /// What can be seen of the addresses is checked by the call that they are given to: [`CallersError`].
+    /// What can be seen of the addresses is checked by the call that they are given to:
+    /// [`CallersError`](super::CallersError).
     ///
     /// # Safety
     /// Each address is of as much memory in the context that the backend was opened in, which no other one's overlaps, and until

@@ -27,9 +27,10 @@ pub enum CallersError {
         /// Images.
         images: usize,
     },
-    /// Rows would overlap, or not be aligned.
+    /// Rows would overlap, not be aligned, or be further apart than any memory is long.
     #[error(
-        "rows of the {what} are {row_stride} bytes apart: at least {least} are needed, in multiples of {alignment}"
+        "rows of the {what} cannot be {row_stride} bytes apart: a row has {least}, a number {alignment}, and an image must \
+         fit into memory"
     )]
     RowStride {
         /// What the rows are of.
