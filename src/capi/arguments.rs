@@ -1,6 +1,6 @@
 //! Reads what a caller in C gives: null, misaligned, short or senseless values are errors that name the argument.
 
-use super::error::Failure;
+use super::failure::Failure;
 use std::ffi::{CStr, OsStr, c_char};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;

@@ -1,6 +1,6 @@
 //! An opened network: what engines, their jobs and their learners share.
 
-use super::error::Failure;
+use super::failure::Failure;
 use super::log::{Log, VGGX_LOG_NOTICE};
 use crate::backend::BackendError;
 use crate::explain::{Explainer, Method};

@@ -4,7 +4,8 @@ use super::arguments::{Versioned, check_pointer, path as read_path, read_or_defa
 use super::batch::{Shape, vggx_batch};
 use super::classify::check_statuses;
 use super::engine::{Engine, vggx_engine};
-use super::error::{Failure, call};
+use super::error::call;
+use super::failure::Failure;
 use super::handle::{Opaque, borrow, give, take};
 use super::learning::Learning;
 use super::outcome::Outcomes;

@@ -1,8 +1,9 @@
 //! A learner on a thread of its own: it borrows the device that it runs on, and a handle can live longer than any borrow.
 
-use super::batch::Gathered;
 use super::core::Core;
-use super::error::{Failure, catch};
+use super::error::catch;
+use super::failure::Failure;
+use super::gather::Gathered;
 use super::status::VGGX_ERROR_INTERNAL;
 use crate::backend::{BackendError, Learner, Moments};
 use crate::patterns::MomentRecord;

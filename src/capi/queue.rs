@@ -1,10 +1,11 @@
 //! The jobs of an engine, and the threads that run them.
 
 use super::core::Core;
-use super::error::{Failure, catch, say};
-use super::explain::Task;
+use super::error::{catch, say};
+use super::failure::Failure;
 use super::job::{vggx_job, vggx_job_callback};
 use super::status::{VGGX_ERROR_CANCELLED, VGGX_ERROR_MEMORY, VGGX_PENDING, vggx_status};
+use super::task::Task;
 use crate::quiet_panic;
 use std::cell::Cell;
 use std::collections::VecDeque;
