@@ -52,6 +52,7 @@
 
 pub mod backend;
 pub mod bench;
+#[cfg(unix)]
 pub mod capi;
 pub mod cli;
 pub mod explain;

@@ -14,6 +14,9 @@ pub const VGGX_PIXELS_RGB8: i32 = 0;
 /// (`vggx_description`), already scaled, centred and divided.
 pub const VGGX_PIXELS_NORMALISED: i32 = 1;
 
+/// The handle that means each thread's own default stream, `CU_STREAM_PER_THREAD`.
+const STREAM_PER_THREAD: usize = 2;
+
 /// Ordinary memory.
 pub const VGGX_MEMORY_HOST: i32 = 0;
 /// Memory of the engine's CUDA device.
@@ -25,8 +28,8 @@ pub const VGGX_MEMORY_CUDA: i32 = 1;
 pub struct vggx_batch {
     /// `sizeof(vggx_batch)`.
     pub size: usize,
-    /// Number of images, at least 1. Calls run larger batches in parts where memory is short; results do not depend on what
-    /// else is in a batch.
+    /// Number of images, at least 1. Results do not depend on what else is in a batch. A CUDA device runs larger ones in parts
+    /// where its memory is short; the CPU refuses those for which there is none (`VGGX_ERROR_MEMORY`).
     pub images: usize,
     /// Rows of each image.
     pub height: usize,
@@ -46,7 +49,7 @@ pub struct vggx_batch {
     pub memory: i32,
     /// With memory of the CUDA device, here or for explanations: the stream (`CUstream`, `cudaStream_t`) of the engine's
     /// context whose work so far makes the pixels, or still uses the buffers. The call's work begins after it, and has ended
-    /// when the call returns (or the job has ended). Null: the default stream.
+    /// when the call returns (or the job has ended). Null: the legacy default stream.
     pub stream: *mut c_void,
 }
 
@@ -64,6 +67,8 @@ pub struct Shape {
     pub memory: Memory,
     /// Of the device.
     pub stream: CallersStream,
+    /// Whether it is each thread's own default stream.
+    of_thread: bool,
     /// Bytes from a row to the next.
     pub stride: usize,
     pixels: *const *const c_void,
@@ -120,6 +125,7 @@ impl Shape {
             memory,
             // SAFETY: the caller's stream, kept until the call has returned, or the job has ended.
             stream: unsafe { CallersStream::new(batch.stream) },
+            of_thread: batch.stream.addr() == STREAM_PER_THREAD,
             stride: 0,
             pixels: batch.pixels,
         };
@@ -142,6 +148,17 @@ impl Shape {
         }
         product(&[batch.images, rows, row], "the pixels of the batch")?;
         Ok(Shape { stride, ..shape })
+    }
+
+    /// Refuses the default stream of a thread in calls whose work is done by another thread, if the device is concerned: for
+    /// its pixels or, as the caller knows, otherwise.
+    pub fn refuse_stream_of_thread(&self, otherwise: bool) -> Result<(), Failure> {
+        if self.of_thread && (otherwise || self.memory == Memory::Device) {
+            return Err(Failure::argument(
+                "stream is CU_STREAM_PER_THREAD, but a thread of the engine does the work; give a stream of your own",
+            ));
+        }
+        Ok(())
     }
 
     /// Bytes of a row.

@@ -13,7 +13,7 @@ use super::outcome::Outcomes;
 use super::status::{VGGX_OK, vggx_status};
 use crate::explain::largest;
 
-/// An output that responded to an image.
+/// An output that responded to an image. This struct will stay as it is.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vggx_class {

@@ -47,15 +47,16 @@ pub struct vggx_engine_options {
     pub patterns: *const c_char,
     /// Path of the names of the outputs: text, a name a line. Null: the outputs have no names.
     pub labels: *const c_char,
-    /// A folder in which the bundled files are looked for first. Null: as the command line finds them, in the folder that
-    /// the environment variable `VGGX_DATA` names, `weights` in the working folder, `share/vggx` beside the folder of the
-    /// executable, and `share/vggx` in the folder that the library was installed into.
+    /// A folder in which the bundled files are looked for first. After it, or with null, as the command line finds them: in
+    /// the folder that the environment variable `VGGX_DATA` names, in `weights` in the working folder, in `share/vggx` and
+    /// `weights` beside the folder of the executable and in `weights` one folder further up, and in `share/vggx` in the folder
+    /// that the library was installed into (one that is not installed: in the clone that it was built from).
     pub data: *const c_char,
     /// `"auto"` (the first CUDA device that can, else the CPU), `"cpu"`, `"cuda"` or `"cuda:N"`. Null: auto.
     pub device: *const c_char,
     /// How numbers are stored on the device: `"auto"` (f32 on the CPU, f16 on CUDA), `"f32"`, `"f16"`, `"bf16"`. Null: auto.
     pub precision: *const c_char,
-    /// Threads of the CPU, at most 65535. 0: one a core.
+    /// Threads of the CPU, at most 65535. 0: one for each core that the process may use.
     pub threads: u32,
     /// Images a batch will usually have, at most 65535; a CUDA device divides its memory accordingly. 0: chosen from its
     /// memory.
@@ -73,7 +74,8 @@ pub struct vggx_engine_options {
     pub pixel_scale: f32,
     /// Zero.
     pub reserved: u32,
-    /// Is told what is worth knowing. Null: nobody is; vggx never writes to standard output or standard error.
+    /// Is told what is worth knowing, until the engine and all its learners are closed. Null: nobody is; vggx never writes to
+    /// standard output or standard error.
     pub log: vggx_log_callback,
     /// Handed to `log` as it is.
     pub log_user: *mut c_void,
@@ -119,7 +121,8 @@ pub unsafe extern "C" fn vggx_engine_open(
 /// running and for those that have not begun (`vggx_job_cancel` takes these out). Jobs and learners that are left remain
 /// valid handles that must be freed, and learners go on working. Null is fine.
 ///
-/// No other thread may be in a call with this engine, nor make one after. In a callback of one of the engine's jobs this is
+/// No other thread may be in a call with this engine, nor make one after, but for callbacks of its jobs: they may use it until
+/// they return, and jobs that they start now are refused (`VGGX_ERROR_CANCELLED`). To close the engine in such a callback is
 /// an error, since it would wait for itself.
 ///
 /// # Errors
@@ -131,16 +134,16 @@ pub unsafe extern "C" fn vggx_engine_close(engine: *mut vggx_engine) -> vggx_sta
             return Ok(VGGX_OK);
         }
         // SAFETY: the caller's engine, or something that is found out.
-        if unsafe { borrow(engine) }?.jobs.is_own_thread() {
+        let Engine { jobs, .. } = unsafe { borrow(engine) }?;
+        if jobs.is_own_thread() {
             return Err(Failure::argument(
                 "engine cannot be closed by a callback of one of its jobs, which it would wait for; close it elsewhere",
             ));
         }
+        // Callbacks of jobs may use the engine until they have returned.
+        jobs.finish();
         // SAFETY: the caller's engine, which nobody else uses any more.
-        if let Some(Engine { core, jobs, strings: _ }) = unsafe { take(engine) }? {
-            jobs.finish();
-            drop(core);
-        }
+        drop(unsafe { take(engine) }?);
         Ok(VGGX_OK)
     })
 }

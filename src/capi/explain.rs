@@ -60,7 +60,7 @@ unsafe impl Versioned for vggx_request {
     const NAME: &'static str = "vggx_request";
 }
 
-/// What the network said of an image.
+/// What the network said of an image. This struct will stay as it is.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vggx_explained {

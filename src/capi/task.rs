@@ -126,6 +126,11 @@ impl Task {
         Ok(Task { images, methods, targets, detail, element, memory, values, outputs, places })
     }
 
+    /// Refuses the stream that means another one on another thread.
+    pub fn refuse_stream_of_thread(&self) -> Result<(), Failure> {
+        self.images.shape.refuse_stream_of_thread(self.memory == Memory::Device)
+    }
+
     /// Explains the images and fills the caller's buffers.
     ///
     /// # Safety
