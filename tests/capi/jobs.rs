@@ -4,7 +4,7 @@ use crate::calls::{Engine, Images, Init, Request, last_error, ok, picture};
 use crate::run::Place;
 use std::ffi::c_void;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use vggx::capi::batch::vggx_batch;
 use vggx::capi::description::{vggx_description, vggx_engine_describe};
@@ -234,7 +234,7 @@ fn callbacks_may_use_an_engine_that_is_being_closed() {
 
 /// A job, and one that was started after it.
 struct Behind {
-    job: *mut vggx_job,
+    job: AtomicPtr<vggx_job>,
     go: Receiver<()>,
     told: Sender<[vggx_status; 3]>,
 }
@@ -244,7 +244,7 @@ unsafe extern "C" fn wait_behind(user: *mut c_void, _: *mut vggx_job, _: vggx_st
     // SAFETY: the test keeps it until the job has ended.
     let behind = unsafe { &*user.cast::<Behind>() };
     behind.go.recv().unwrap();
-    let job = behind.job;
+    let job = behind.job.load(Ordering::SeqCst);
     // SAFETY: the job is not freed yet.
     let got = unsafe { [vggx_job_wait(job, VGGX_WAIT_FOREVER), vggx_job_free(job), vggx_job_wait(job, 1)] };
     behind.told.send(got).unwrap();
@@ -259,16 +259,17 @@ fn callbacks_cannot_wait_for_what_waits_for_them() {
     let request = || Request::new(&images.batch, &["gradient"], &[], VGGX_DETAIL_PLANES, VGGX_TYPE_F32);
     let (mut first, mut second) = (request(), request());
     let ((go, wait), (told, hear)) = (channel(), channel());
-    let mut behind = Behind { job: null_mut(), go: wait, told };
-    let user = (&raw mut behind).cast();
+    let behind = Behind { job: AtomicPtr::new(null_mut()), go: wait, told };
+    let user = (&raw const behind).cast_mut().cast();
     let job = start(&engine, &images.batch, &mut first, Some(wait_behind), user);
-    behind.job = start(&engine, &images.batch, &mut second, None, null_mut());
+    let last = start(&engine, &images.batch, &mut second, None, null_mut());
+    behind.job.store(last, Ordering::SeqCst);
     go.send(()).unwrap();
     assert_eq!(hear.recv().unwrap(), [VGGX_ERROR_ARGUMENT, VGGX_ERROR_ARGUMENT, VGGX_PENDING]);
     // SAFETY: not used any more.
     unsafe {
-        ok(vggx_job_wait(behind.job, VGGX_WAIT_FOREVER));
-        ok(vggx_job_free(behind.job));
+        ok(vggx_job_wait(last, VGGX_WAIT_FOREVER));
+        ok(vggx_job_free(last));
         ok(vggx_job_free(job));
     }
 }
