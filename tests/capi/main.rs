@@ -12,6 +12,8 @@ mod equal;
 mod half;
 mod jobs;
 mod learn;
+#[cfg(target_os = "linux")]
+mod memory;
 mod pixels;
 mod threads;
 
