@@ -29,10 +29,12 @@ const TOP: &str = "\
  * explanations (vggx_explain) into its own buffers. include/vggx.hpp is the same for C++17.
  *
  * Calls. Functions return a vggx_status; vggx_last_error gives the reason in words, for each thread. Nothing is written to
- * standard output or standard error, nothing unwinds or aborts, and calls share nothing but what they are given.
+ * standard output or standard error, nothing unwinds, and calls share nothing but what they are given. Nothing aborts either: what
+ * needs much memory is refused when there is too little, and only a system that refuses a small allocation ends the program.
  *
  * Threads. Everything may be called from any thread, and a handle may be used by several at the same time; nobody may use
- * one while or after it is closed or freed.
+ * one while or after it is closed or freed. An engine's own threads have the floating-point mode (denormals flushed to zero or
+ * not) of the thread that opens it.
  *
  * CUDA. Pixels and explanations may be in memory of the device that the engine works on: see vggx_batch, vggx_request and
  * `cuda_context`. Calls end when their work has ended, and leave the thread's current context as it was. While one runs,
@@ -40,11 +42,11 @@ const TOP: &str = "\
  * into graphs.
  *
  * Structs. Those with a `size` may grow in later versions; begin with VGGX_INIT(type), which sets it and zeros the rest: all
- * defaults. A shorter struct of an older program is fine; a longer one is refused unless what is more is zero.
+ * defaults. A shorter struct of an older version's header is fine; a longer one is refused unless what is more is zero.
  *
  * Pointers. Arguments must not be null unless a comment says so, must be aligned for what they point to, and must hold as
  * many elements as the count beside them says; wrong ones are VGGX_ERROR_ARGUMENT as far as can be seen. Strings are UTF-8 and
- * end with a zero byte; paths are bytes, as the system has them. Nothing is kept after a call unless a comment says so.
+ * end with a zero byte; but paths, given or told, are bytes, as the system has them. Nothing is kept after a call unless a comment says so.
  *
  * Ownership. Handles belong to the caller, who closes or frees each once. Everything that a `const` pointer leads to belongs
  * to vggx and lives as long as its comment says.

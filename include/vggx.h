@@ -6,10 +6,12 @@
  * explanations (vggx_explain) into its own buffers. include/vggx.hpp is the same for C++17.
  *
  * Calls. Functions return a vggx_status; vggx_last_error gives the reason in words, for each thread. Nothing is written to
- * standard output or standard error, nothing unwinds or aborts, and calls share nothing but what they are given.
+ * standard output or standard error, nothing unwinds, and calls share nothing but what they are given. Nothing aborts either: what
+ * needs much memory is refused when there is too little, and only a system that refuses a small allocation ends the program.
  *
  * Threads. Everything may be called from any thread, and a handle may be used by several at the same time; nobody may use
- * one while or after it is closed or freed.
+ * one while or after it is closed or freed. An engine's own threads have the floating-point mode (denormals flushed to zero or
+ * not) of the thread that opens it.
  *
  * CUDA. Pixels and explanations may be in memory of the device that the engine works on: see vggx_batch, vggx_request and
  * `cuda_context`. Calls end when their work has ended, and leave the thread's current context as it was. While one runs,
@@ -17,11 +19,11 @@
  * into graphs.
  *
  * Structs. Those with a `size` may grow in later versions; begin with VGGX_INIT(type), which sets it and zeros the rest: all
- * defaults. A shorter struct of an older program is fine; a longer one is refused unless what is more is zero.
+ * defaults. A shorter struct of an older version's header is fine; a longer one is refused unless what is more is zero.
  *
  * Pointers. Arguments must not be null unless a comment says so, must be aligned for what they point to, and must hold as
  * many elements as the count beside them says; wrong ones are VGGX_ERROR_ARGUMENT as far as can be seen. Strings are UTF-8 and
- * end with a zero byte; paths are bytes, as the system has them. Nothing is kept after a call unless a comment says so.
+ * end with a zero byte; but paths, given or told, are bytes, as the system has them. Nothing is kept after a call unless a comment says so.
  *
  * Ownership. Handles belong to the caller, who closes or frees each once. Everything that a `const` pointer leads to belongs
  * to vggx and lives as long as its comment says.
@@ -74,7 +76,7 @@
 /// No error: a job is not done yet.
 #define VGGX_PENDING 9
 
-/// A job was cancelled before it began.
+/// A job was cancelled before it began, or not started because its engine is being closed.
 #define VGGX_ERROR_CANCELLED 10
 
 /// Something that was decided and that one may want to know, such as which device computes.
@@ -153,15 +155,16 @@ typedef struct vggx_engine_options {
     const char *patterns;
     /// Path of the names of the outputs: text, a name a line. Null: the outputs have no names.
     const char *labels;
-    /// A folder in which the bundled files are looked for first. Null: as the command line finds them, in the folder that
-    /// the environment variable `VGGX_DATA` names, `weights` in the working folder, `share/vggx` beside the folder of the
-    /// executable, and `share/vggx` in the folder that the library was installed into.
+    /// A folder in which the bundled files are looked for first. After it, or with null, as the command line finds them: in
+    /// the folder that the environment variable `VGGX_DATA` names, in `weights` in the working folder, in `share/vggx` and
+    /// `weights` beside the folder of the executable and in `weights` one folder further up, and in `share/vggx` in the folder
+    /// that the library was installed into (one that is not installed: in the clone that it was built from).
     const char *data;
     /// `"auto"` (the first CUDA device that can, else the CPU), `"cpu"`, `"cuda"` or `"cuda:N"`. Null: auto.
     const char *device;
     /// How numbers are stored on the device: `"auto"` (f32 on the CPU, f16 on CUDA), `"f32"`, `"f16"`, `"bf16"`. Null: auto.
     const char *precision;
-    /// Threads of the CPU, at most 65535. 0: one a core.
+    /// Threads of the CPU, at most 65535. 0: one for each core that the process may use.
     uint32_t threads;
     /// Images a batch will usually have, at most 65535; a CUDA device divides its memory accordingly. 0: chosen from its
     /// memory.
@@ -179,7 +182,8 @@ typedef struct vggx_engine_options {
     float pixel_scale;
     /// Zero.
     uint32_t reserved;
-    /// Is told what is worth knowing. Null: nobody is; vggx never writes to standard output or standard error.
+    /// Is told what is worth knowing, until the engine and all its learners are closed. Null: nobody is; vggx never writes to
+    /// standard output or standard error.
     vggx_log_callback log;
     /// Handed to `log` as it is.
     void *log_user;
@@ -282,8 +286,8 @@ typedef struct vggx_pixels {
 typedef struct vggx_batch {
     /// `sizeof(vggx_batch)`.
     size_t size;
-    /// Number of images, at least 1. Calls run larger batches in parts where memory is short; results do not depend on what
-    /// else is in a batch.
+    /// Number of images, at least 1. Results do not depend on what else is in a batch. A CUDA device runs larger ones in parts
+    /// where its memory is short; the CPU refuses those for which there is none (`VGGX_ERROR_MEMORY`).
     size_t images;
     /// Rows of each image.
     size_t height;
@@ -303,11 +307,11 @@ typedef struct vggx_batch {
     int32_t memory;
     /// With memory of the CUDA device, here or for explanations: the stream (`CUstream`, `cudaStream_t`) of the engine's
     /// context whose work so far makes the pixels, or still uses the buffers. The call's work begins after it, and has ended
-    /// when the call returns (or the job has ended). Null: the default stream.
+    /// when the call returns (or the job has ended). Null: the legacy default stream.
     void *stream;
 } vggx_batch;
 
-/// An output that responded to an image.
+/// An output that responded to an image. This struct will stay as it is.
 typedef struct vggx_class {
     /// Softmax probability; NaN in a network without a classifier.
     double probability;
@@ -353,7 +357,7 @@ typedef struct vggx_request {
     int32_t reserved;
 } vggx_request;
 
-/// What the network said of an image.
+/// What the network said of an image. This struct will stay as it is.
 typedef struct vggx_explained {
     /// Softmax probability of the target; NaN without a classifier.
     double probability;
@@ -370,7 +374,8 @@ typedef struct vggx_explained {
 ///
 /// It runs once for each job that was started, cancelled ones included, on a thread of the engine, perhaps before
 /// `vggx_explain_start` has returned. It may call vggx, free the job, and start other jobs; it must return normally (no
-/// exception, no longjmp) and must not close the engine. While it runs, a thread of the engine does nothing else.
+/// exception, no longjmp). It must not close the engine, nor wait for jobs of the engine that have not ended or free them: they
+/// may be behind it. While it runs, a thread of the engine does nothing else.
 typedef void (*vggx_job_callback)(void *user, struct vggx_job *job, vggx_status status);
 
 /// How a learner is opened. Begin with `VGGX_INIT(vggx_learner_options)`.
@@ -436,7 +441,8 @@ vggx_status vggx_engine_open(const struct vggx_engine_options *options,
 /// running and for those that have not begun (`vggx_job_cancel` takes these out). Jobs and learners that are left remain
 /// valid handles that must be freed, and learners go on working. Null is fine.
 ///
-/// No other thread may be in a call with this engine, nor make one after. In a callback of one of the engine's jobs this is
+/// No other thread may be in a call with this engine, nor make one after, but for callbacks of its jobs: they may use it until
+/// they return, and jobs that they start now are refused (`VGGX_ERROR_CANCELLED`). To close the engine in such a callback is
 /// an error, since it would wait for itself.
 ///
 /// # Errors
@@ -567,11 +573,14 @@ vggx_status vggx_explain(struct vggx_engine *engine,
 /// is not called. Jobs begin in the order of their starting; `concurrent_batches` of them run at a time.
 ///
 /// Until the job has ended the pixels, the buffers, `results` and `scale_log2` must stay where they are and must not be
-/// written. `batch`, `request`, their arrays of pointers and their strings are copied. `callback` may be null. On success
-/// `*job` is to be freed with `vggx_job_free`; on failure it is null.
+/// written, and a stream must not be destroyed. `batch`, `request`, their arrays of pointers and their strings are copied.
+/// `callback` may be null. On success `*job` is to be freed with `vggx_job_free`; on failure it is null.
+///
+/// With memory of the CUDA device the work begins after what the stream holds when the job begins, which is at least what it holds
+/// now. `CU_STREAM_PER_THREAD` is refused: it would be that of the engine's thread.
 ///
 /// # Errors
-/// As `vggx_explain`, as far as is known before it runs.
+/// As `vggx_explain`, as far as is known before it runs; `VGGX_ERROR_CANCELLED` when the engine is being closed.
 vggx_status vggx_explain_start(struct vggx_engine *engine,
                                const struct vggx_batch *batch,
                                const struct vggx_request *request,
@@ -594,7 +603,8 @@ vggx_status vggx_job_poll(const struct vggx_job *job);
 /// as `vggx_job_poll`.
 ///
 /// # Errors
-/// As `vggx_job_poll`.
+/// As `vggx_job_poll`; `VGGX_ERROR_ARGUMENT` for `VGGX_WAIT_FOREVER` in a callback of one of the engine's jobs, if this one has
+/// not ended.
 vggx_status vggx_job_wait(const struct vggx_job *job,
                           uint64_t milliseconds);
 
@@ -609,7 +619,8 @@ vggx_status vggx_job_cancel(struct vggx_job *job);
 /// Null is fine. It may be called after the engine was closed.
 ///
 /// # Errors
-/// `VGGX_ERROR_ARGUMENT` for a handle that is no job.
+/// `VGGX_ERROR_ARGUMENT` for a handle that is no job, and for another job's in a callback of one of the engine's jobs if it
+/// would have to wait. The job is then not freed.
 vggx_status vggx_job_free(struct vggx_job *job);
 
 /// Begins to add up moments with the engine's network, on its device. `options` may be null: all defaults. On success
@@ -623,12 +634,13 @@ vggx_status vggx_learner_open(struct vggx_engine *engine,
 
 /// Runs a batch forward and adds its moments. The sums depend on the batches and their order alone. `statuses` takes one
 /// status an image (`status_count` of them); it may be null where `status_count` is 0. Of an image whose activations are not
-/// finite in some layer nothing is added from that layer on.
+/// finite in some layer nothing is added from that layer on. `CU_STREAM_PER_THREAD` is refused: it would be that of the
+/// learner's thread.
 ///
 /// # Errors
 /// `VGGX_ERROR_ARGUMENT`, also when the network cannot run on images of this size, and `VGGX_ERROR_UNSUPPORTED`: nothing was
-/// added; `VGGX_ERROR_IMAGE`; `VGGX_ERROR_MEMORY`, `VGGX_ERROR_DEVICE`: the sums may hold a part of the batch, and only
-/// closing the learner is left.
+/// added; `VGGX_ERROR_IMAGE`; `VGGX_ERROR_MEMORY`: as a rule nothing was added; `VGGX_ERROR_DEVICE`: the sums may hold a part
+/// of the batch. Where they may, all later calls fail with the same status, and only closing the learner is left.
 vggx_status vggx_learner_add(struct vggx_learner *learner,
                              const struct vggx_batch *batch,
                              vggx_status *statuses,

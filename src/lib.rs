@@ -53,6 +53,7 @@
 
 pub mod backend;
 pub mod bench;
+#[cfg(unix)]
 pub mod capi;
 pub mod cli;
 pub mod evaluate;

@@ -1,7 +1,7 @@
 //! How much memory this machine has left.
 
 /// Bytes that this process can still take without swapping, where the system tells: Linux does. A container's limit
-/// (control groups, version 2) counts too.
+/// (control groups, version 2) and the process's own (`ulimit -v`) count too.
 pub fn available() -> Option<u64> {
     let machine = parse(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
     let number = |file: &str| -> Option<u64> {
@@ -11,7 +11,32 @@ pub fn available() -> Option<u64> {
     let files = std::fs::read_to_string("/sys/fs/cgroup/memory.stat").ok().and_then(|text| of_files(&text));
     let used = number("memory.current").map(|used| used.saturating_sub(files.unwrap_or(0)));
     let container = number("memory.max").zip(used);
-    Some(container.map_or(machine, |(limit, used)| machine.min(limit.saturating_sub(used))))
+    let container = container.map(|(limit, used)| limit.saturating_sub(used));
+    [Some(machine), container, address_space()].into_iter().flatten().min()
+}
+
+/// Bytes of addresses that the process may still take, if there is a limit.
+#[cfg(target_os = "linux")]
+fn address_space() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills the struct.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) } == 0;
+    if !known || limit.rlim_cur == libc::RLIM_INFINITY {
+        return None;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
+    let used: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    // Narrower on some systems.
+    #[allow(clippy::useless_conversion)]
+    let limit = u64::from(limit.rlim_cur);
+    Some(limit.saturating_sub(used << 10))
+}
+
+/// Other systems tell nothing anyway.
+#[cfg(not(target_os = "linux"))]
+fn address_space() -> Option<u64> {
+    None
 }
 
 /// The `MemAvailable` line, which is in kibibytes, in bytes.

@@ -2,11 +2,10 @@
 
 use super::arguments::{Versioned, check_array, check_pointer, product, read, slice};
 use super::core::Core;
-use super::error::Failure;
-use super::status::{VGGX_ERROR_MEMORY, VGGX_ERROR_UNSUPPORTED};
-use crate::backend::cuda::{CallersStream, DevicePixels, PixelFormat};
-use crate::backend::{Backend, Batch, OwnedPixels, Pixels};
-use std::borrow::Cow;
+use super::failure::Failure;
+use super::gather::Images;
+use super::status::VGGX_ERROR_UNSUPPORTED;
+use crate::backend::cuda::CallersStream;
 use std::ffi::c_void;
 
 /// Pixels: `[height, width, 3]` bytes, rows of interleaved red, green and blue, 0 to 255.
@@ -14,6 +13,9 @@ pub const VGGX_PIXELS_RGB8: i32 = 0;
 /// The network's input: `[3, height, width]` float32, one channel after the other in the network's order
 /// (`vggx_description`), already scaled, centred and divided.
 pub const VGGX_PIXELS_NORMALISED: i32 = 1;
+
+/// The handle that means each thread's own default stream, `CU_STREAM_PER_THREAD`.
+const STREAM_PER_THREAD: usize = 2;
 
 /// Ordinary memory.
 pub const VGGX_MEMORY_HOST: i32 = 0;
@@ -26,8 +28,8 @@ pub const VGGX_MEMORY_CUDA: i32 = 1;
 pub struct vggx_batch {
     /// `sizeof(vggx_batch)`.
     pub size: usize,
-    /// Number of images, at least 1. Calls run larger batches in parts where memory is short; results do not depend on what
-    /// else is in a batch.
+    /// Number of images, at least 1. Results do not depend on what else is in a batch. A CUDA device runs larger ones in parts
+    /// where its memory is short; the CPU refuses those for which there is none (`VGGX_ERROR_MEMORY`).
     pub images: usize,
     /// Rows of each image.
     pub height: usize,
@@ -47,7 +49,7 @@ pub struct vggx_batch {
     pub memory: i32,
     /// With memory of the CUDA device, here or for explanations: the stream (`CUstream`, `cudaStream_t`) of the engine's
     /// context whose work so far makes the pixels, or still uses the buffers. The call's work begins after it, and has ended
-    /// when the call returns (or the job has ended). Null: the default stream.
+    /// when the call returns (or the job has ended). Null: the legacy default stream.
     pub stream: *mut c_void,
 }
 
@@ -61,12 +63,14 @@ pub struct Shape {
     pub images: usize,
     pub height: usize,
     pub width: usize,
-    format: Format,
-    memory: Memory,
+    pub format: Format,
+    pub memory: Memory,
     /// Of the device.
     pub stream: CallersStream,
+    /// Whether it is each thread's own default stream.
+    of_thread: bool,
     /// Bytes from a row to the next.
-    stride: usize,
+    pub stride: usize,
     pixels: *const *const c_void,
 }
 
@@ -77,8 +81,9 @@ pub enum Memory {
     Device,
 }
 
+/// What the pixels are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub enum Format {
     Rgb8,
     Normalised,
 }
@@ -120,6 +125,7 @@ impl Shape {
             memory,
             // SAFETY: the caller's stream, kept until the call has returned, or the job has ended.
             stream: unsafe { CallersStream::new(batch.stream) },
+            of_thread: batch.stream.addr() == STREAM_PER_THREAD,
             stride: 0,
             pixels: batch.pixels,
         };
@@ -142,6 +148,17 @@ impl Shape {
         }
         product(&[batch.images, rows, row], "the pixels of the batch")?;
         Ok(Shape { stride, ..shape })
+    }
+
+    /// Refuses the default stream of a thread in calls whose work is done by another thread, if the device is concerned: for
+    /// its pixels or, as the caller knows, otherwise.
+    pub fn refuse_stream_of_thread(&self, otherwise: bool) -> Result<(), Failure> {
+        if self.of_thread && (otherwise || self.memory == Memory::Device) {
+            return Err(Failure::argument(
+                "stream is CU_STREAM_PER_THREAD, but a thread of the engine does the work; give a stream of your own",
+            ));
+        }
+        Ok(())
     }
 
     /// Bytes of a row.
@@ -202,122 +219,4 @@ pub fn read_memory(memory: i32, core: &Core) -> Result<Memory, Failure> {
         )),
         other => Err(Failure::argument(format!("memory is {other}, which is none"))),
     }
-}
-
-/// Images of the caller, checked as far as that is possible.
-pub struct Images {
-    pub shape: Shape,
-    pointers: Vec<*const c_void>,
-    /// The pointers as addresses of the device.
-    addresses: Vec<u64>,
-    /// Bytes of a row.
-    row: usize,
-    /// Rows of an image.
-    rows: usize,
-}
-
-// SAFETY: the pixels are only read, the stream is a handle, and whoever gives them to another thread keeps them where they are.
-unsafe impl Send for Images {}
-
-/// Images one after another.
-pub struct Gathered<'a> {
-    images: usize,
-    height: usize,
-    width: usize,
-    values: Values<'a>,
-}
-
-enum Values<'a> {
-    Rgb8(Cow<'a, [u8]>),
-    Normalised(Cow<'a, [f32]>),
-    /// Where they lie on the device.
-    Device(DevicePixels<'a>),
-}
-
-impl Images {
-    /// Brings the images together, without gaps; a single one without gaps stays where it is, and so do those on the device.
-    ///
-    /// # Safety
-    /// The pixels are there while `'a` lasts, and nobody writes them; on the device, but work that the stream holds already.
-    pub unsafe fn gather<'a>(&'a self) -> Result<Gathered<'a>, Failure> {
-        let Shape { images, height, width, format, memory, stride, stream, .. } = self.shape;
-        if memory == Memory::Device {
-            let format = match format {
-                Format::Rgb8 => PixelFormat::Rgb8,
-                Format::Normalised => PixelFormat::Normalised,
-            };
-            // SAFETY: as the caller says.
-            let pixels = unsafe { DevicePixels::new(&self.addresses, format, stride, stream) };
-            return Ok(Gathered { images, height, width, values: Values::Device(pixels) });
-        }
-        let values = match format {
-            // SAFETY: as the caller says; pointers to float32 are aligned.
-            Format::Rgb8 => Values::Rgb8(unsafe { self.gather_values::<u8>() }?),
-            // SAFETY: as above.
-            Format::Normalised => Values::Normalised(unsafe { self.gather_values::<f32>() }?),
-        };
-        Ok(Gathered { images, height, width, values })
-    }
-
-    /// # Safety
-    /// As [`Images::gather`], and the pointers are aligned for a `T`, of which a row is a whole number.
-    unsafe fn gather_values<'a, T: Copy>(&self) -> Result<Cow<'a, [T]>, Failure> {
-        let (row, stride) = (self.row / size_of::<T>(), self.shape.stride / size_of::<T>());
-        if let [pointer] = self.pointers[..]
-            && row == stride
-        {
-            // SAFETY: the image is as long as `image_bytes`, which was compared with this.
-            return Ok(Cow::Borrowed(unsafe {
-                std::slice::from_raw_parts(pointer.cast::<T>(), self.rows * row)
-            }));
-        }
-        let mut values = Vec::new();
-        let count = product(&[self.shape.images, self.rows, row], "the pixels of the batch")?;
-        values.try_reserve_exact(count).map_err(|_| {
-            Failure::new(
-                VGGX_ERROR_MEMORY,
-                format!("{count} pixel values of the batch do not fit into memory; use a smaller one"),
-            )
-        })?;
-        for pointer in &self.pointers {
-            for index in 0..self.rows {
-                // SAFETY: as above; rows lie within `image_bytes`.
-                let from =
-                    unsafe { std::slice::from_raw_parts(pointer.cast::<T>().add(index * stride), row) };
-                values.extend_from_slice(from);
-            }
-        }
-        Ok(Cow::Owned(values))
-    }
-}
-
-impl Gathered<'_> {
-    /// As the library takes it.
-    pub fn batch(&self) -> Batch<'_> {
-        let Gathered { images, height, width, .. } = *self;
-        let pixels = match &self.values {
-            Values::Rgb8(pixels) => Pixels::Rgb8(pixels),
-            Values::Normalised(values) => Pixels::Normalised(values),
-            Values::Device(pixels) => Pixels::Device(*pixels),
-        };
-        Batch { images, height, width, pixels }
-    }
-
-    /// Calls `work` with the pixels as bytes; those of the device are brought here.
-    pub fn with_bytes(&self, backend: &dyn Backend, work: impl FnOnce(&[u8])) -> Result<(), Failure> {
-        match &self.values {
-            Values::Rgb8(pixels) => work(pixels),
-            Values::Normalised(values) => work(bytes_of(values)),
-            Values::Device(pixels) => match backend.fetch(pixels, self.images, (self.height, self.width))? {
-                OwnedPixels::Rgb8(pixels) => work(&pixels),
-                OwnedPixels::Normalised(values) => work(bytes_of(&values)),
-            },
-        }
-        Ok(())
-    }
-}
-
-fn bytes_of(values: &[f32]) -> &[u8] {
-    // SAFETY: any bytes of float32 values can be read.
-    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }

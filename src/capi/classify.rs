@@ -1,17 +1,19 @@
 //! What the network says of images.
 
 use super::arguments::{check_array, expect_count, product};
+use super::batch::Shape;
 use super::batch::vggx_batch;
-use super::batch::{Images, Shape};
 use super::core::Core;
 use super::engine::{Engine, vggx_engine};
-use super::error::{Failure, call};
+use super::error::call;
+use super::failure::Failure;
+use super::gather::Images;
 use super::handle::borrow;
 use super::outcome::Outcomes;
 use super::status::{VGGX_OK, vggx_status};
 use crate::explain::largest;
 
-/// An output that responded to an image.
+/// An output that responded to an image. This struct will stay as it is.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vggx_class {

@@ -1,6 +1,6 @@
 //! An opened network: what engines, their jobs and their learners share.
 
-use super::error::Failure;
+use super::failure::Failure;
 use super::log::{Log, VGGX_LOG_NOTICE};
 use crate::backend::BackendError;
 use crate::explain::{Explainer, Method};
@@ -41,7 +41,12 @@ pub struct Core {
 impl Core {
     /// Opens the files and the device.
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
-        let Settings { threads: count, log, .. } = *settings;
+        let Settings { threads, log, .. } = *settings;
+        // Rayon would ask its environment variable first.
+        let count = match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
         let threads = Threads::new(count, "vggx").map(Arc::new).map_err(|error| {
             let reason = error.to_string();
             Failure::from(BackendError::Threads { threads: count, reason })

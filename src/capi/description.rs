@@ -3,7 +3,8 @@
 use super::arguments::{Versioned, check_pointer, product, write};
 use super::core::Core;
 use super::engine::{Engine, vggx_engine};
-use super::error::{Failure, call};
+use super::error::call;
+use super::failure::Failure;
 use super::handle::borrow;
 use super::status::{VGGX_OK, vggx_status};
 use crate::network::{Layer, ParametricLayer};

@@ -1,21 +1,16 @@
 //! A network on a device.
 
-use super::arguments::{
-    Versioned, check_pointer, optional_path, optional_string, read_or_default, slice, string,
-};
-use super::core::{Core, Settings};
+use super::arguments::{Versioned, check_pointer, read_or_default};
+use super::core::Core;
 use super::description::Strings;
-use super::error::{Failure, call};
+use super::error::call;
+use super::failure::Failure;
 use super::handle::{Opaque, borrow, give, take};
-use super::log::{Log, vggx_log_callback};
+use super::log::vggx_log_callback;
+use super::options::{read_methods, settings};
 use super::queue::Jobs;
 use super::status::{VGGX_OK, vggx_status};
-use crate::backend::cuda::CallersContext;
-use crate::explain::Method;
-use crate::network::PreprocessingOverrides;
-use crate::setup::{DeviceChoice, DeviceRequest, PrecisionChoice};
 use std::ffi::{c_char, c_void};
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// A network on a device, with the methods to explain it. Any number of threads may use one at the same time, and there may
@@ -52,15 +47,16 @@ pub struct vggx_engine_options {
     pub patterns: *const c_char,
     /// Path of the names of the outputs: text, a name a line. Null: the outputs have no names.
     pub labels: *const c_char,
-    /// A folder in which the bundled files are looked for first. Null: as the command line finds them, in the folder that
-    /// the environment variable `VGGX_DATA` names, `weights` in the working folder, `share/vggx` beside the folder of the
-    /// executable, and `share/vggx` in the folder that the library was installed into.
+    /// A folder in which the bundled files are looked for first. After it, or with null, as the command line finds them: in
+    /// the folder that the environment variable `VGGX_DATA` names, in `weights` in the working folder, in `share/vggx` and
+    /// `weights` beside the folder of the executable and in `weights` one folder further up, and in `share/vggx` in the folder
+    /// that the library was installed into (one that is not installed: in the clone that it was built from).
     pub data: *const c_char,
     /// `"auto"` (the first CUDA device that can, else the CPU), `"cpu"`, `"cuda"` or `"cuda:N"`. Null: auto.
     pub device: *const c_char,
     /// How numbers are stored on the device: `"auto"` (f32 on the CPU, f16 on CUDA), `"f32"`, `"f16"`, `"bf16"`. Null: auto.
     pub precision: *const c_char,
-    /// Threads of the CPU, at most 65535. 0: one a core.
+    /// Threads of the CPU, at most 65535. 0: one for each core that the process may use.
     pub threads: u32,
     /// Images a batch will usually have, at most 65535; a CUDA device divides its memory accordingly. 0: chosen from its
     /// memory.
@@ -78,7 +74,8 @@ pub struct vggx_engine_options {
     pub pixel_scale: f32,
     /// Zero.
     pub reserved: u32,
-    /// Is told what is worth knowing. Null: nobody is; vggx never writes to standard output or standard error.
+    /// Is told what is worth knowing, until the engine and all its learners are closed. Null: nobody is; vggx never writes to
+    /// standard output or standard error.
     pub log: vggx_log_callback,
     /// Handed to `log` as it is.
     pub log_user: *mut c_void,
@@ -120,99 +117,12 @@ pub unsafe extern "C" fn vggx_engine_open(
     })
 }
 
-/// Reads the options.
-///
-/// # Safety
-/// Strings end, and `mean` and `std` are null or lead to three numbers.
-unsafe fn settings(options: &vggx_engine_options) -> Result<Settings, Failure> {
-    if options.reserved != 0 {
-        return Err(Failure::argument("reserved is not zero"));
-    }
-    let parse_error =
-        |name: &str, text: &str, error: String| Failure::argument(format!("{name} is '{text}': {error}"));
-    // SAFETY: as the caller says, here and below.
-    let device = match unsafe { optional_string(options.device, "device") }? {
-        Some(text) => text.parse().map_err(|error| parse_error("device", text, error))?,
-        None => DeviceChoice::Auto,
-    };
-    // SAFETY: as above.
-    let precision = match unsafe { optional_string(options.precision, "precision") }? {
-        Some(text) => text.parse().map_err(|error| parse_error("precision", text, error))?,
-        None => PrecisionChoice::Auto,
-    };
-    // SAFETY: as above.
-    unsafe {
-        Ok(Settings {
-            weights: optional_path(options.weights, "weights")?,
-            patterns: optional_path(options.patterns, "patterns")?,
-            labels: optional_path(options.labels, "labels")?,
-            data: optional_path(options.data, "data")?,
-            overrides: overrides(options)?,
-            device: DeviceRequest {
-                device,
-                precision,
-                batch: Some(count(options.batch, "batch")?).filter(|&batch| batch > 0),
-                // The caller says that it is a context, which outlives the engine.
-                context: NonNull::new(options.cuda_context).map(|context| CallersContext::new(context)),
-            },
-            threads: count(options.threads, "threads")?,
-            seed: options.seed,
-            log: Log { callback: options.log, user: options.log_user },
-        })
-    }
-}
-
-/// A number for which there is an upper bound.
-fn count(number: u32, name: &str) -> Result<usize, Failure> {
-    match u16::try_from(number) {
-        Ok(number) => Ok(number.into()),
-        Err(_) => Err(Failure::argument(format!("{name} is {number}, and at most {} will do", u16::MAX))),
-    }
-}
-
-/// The preprocessing that goes over the file's.
-///
-/// # Safety
-/// As [`settings`].
-unsafe fn overrides(options: &vggx_engine_options) -> Result<PreprocessingOverrides, Failure> {
-    // SAFETY: as the caller says.
-    let channel_order = match unsafe { optional_string(options.channel_order, "channel_order") }? {
-        Some(text) => Some(text.parse().map_err(|error| Failure::argument(format!("{error}")))?),
-        None => None,
-    };
-    let three = |pointer: *const f32, name: &str, zero: bool| {
-        if pointer.is_null() {
-            return Ok(None);
-        }
-        // SAFETY: as the caller says.
-        match unsafe { slice(pointer, 3, name) }? {
-            &[a, b, c] if [a, b, c].iter().all(|n| n.is_finite() && (zero || *n != 0.0)) => {
-                Ok(Some([a, b, c]))
-            }
-            numbers => {
-                let wanted =
-                    if zero { "three finite numbers" } else { "three finite numbers, none of them zero" };
-                Err(Failure::argument(format!("{name} is {numbers:?}, but it must be {wanted}")))
-            }
-        }
-    };
-    let scale = options.pixel_scale;
-    if !scale.is_finite() || scale < 0.0 {
-        return Err(Failure::argument(format!("pixel_scale is {scale}, but it must be a positive number")));
-    }
-    Ok(PreprocessingOverrides {
-        channel_order,
-        pixel_scale: Some(scale).filter(|&scale| scale > 0.0),
-        mean: three(options.mean, "mean", true)?,
-        std: three(options.std, "std", false)?,
-    })
-}
-
 /// Closes an engine and gives its memory and threads back, after all its jobs have ended: it waits for those that are
 /// running and for those that have not begun (`vggx_job_cancel` takes these out). Jobs and learners that are left remain
 /// valid handles that must be freed, and learners go on working. Null is fine.
 ///
-/// No other thread may be in a call with this engine, nor make one after. In a callback of one of the engine's jobs this is
+/// No other thread may be in a call with this engine, nor make one after, but for callbacks of its jobs: they may use it until
+/// they return, and jobs that they start now are refused (`VGGX_ERROR_CANCELLED`). To close the engine in such a callback is
 /// an error, since it would wait for itself.
 ///
 /// # Errors
@@ -224,16 +134,16 @@ pub unsafe extern "C" fn vggx_engine_close(engine: *mut vggx_engine) -> vggx_sta
             return Ok(VGGX_OK);
         }
         // SAFETY: the caller's engine, or something that is found out.
-        if unsafe { borrow(engine) }?.jobs.is_own_thread() {
+        let Engine { jobs, .. } = unsafe { borrow(engine) }?;
+        if jobs.is_own_thread() {
             return Err(Failure::argument(
                 "engine cannot be closed by a callback of one of its jobs, which it would wait for; close it elsewhere",
             ));
         }
+        // Callbacks of jobs may use the engine until they have returned.
+        jobs.finish();
         // SAFETY: the caller's engine, which nobody else uses any more.
-        if let Some(Engine { core, jobs, strings: _ }) = unsafe { take(engine) }? {
-            jobs.finish();
-            drop(core);
-        }
+        drop(unsafe { take(engine) }?);
         Ok(VGGX_OK)
     })
 }
@@ -261,30 +171,4 @@ pub unsafe extern "C" fn vggx_engine_prepare(
         core.tell_notices();
         Ok(VGGX_OK)
     })
-}
-
-/// More methods than there are, under all their names: a count that is far off is found out before anything is read.
-const MOST_METHODS: usize = 256;
-
-/// Reads names of methods.
-///
-/// # Safety
-/// The pointer leads to `count` strings.
-pub unsafe fn read_methods(methods: *const *const c_char, count: usize) -> Result<Vec<Method>, Failure> {
-    if count > MOST_METHODS {
-        return Err(Failure::argument(format!(
-            "method_count is {count}, and at most {MOST_METHODS} will do"
-        )));
-    }
-    // SAFETY: as the caller says.
-    let names = unsafe { slice(methods, count, "methods") }?;
-    names
-        .iter()
-        .enumerate()
-        .map(|(index, &name)| {
-            // SAFETY: as the caller says.
-            let name = unsafe { string(name, &format!("methods[{index}]")) }?;
-            name.parse::<Method>().map_err(|error| Failure::argument(error.to_string()))
-        })
-        .collect()
 }

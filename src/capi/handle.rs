@@ -1,6 +1,6 @@
 //! Handles: what a caller in C holds of something that lives here.
 
-use super::error::Failure;
+use super::failure::Failure;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A type of the header that callers see from outside only.

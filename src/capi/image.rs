@@ -1,7 +1,8 @@
 //! Image files.
 
 use super::arguments::{Versioned, check_pointer, path as read_path, read_or_default, write};
-use super::error::{Failure, call};
+use super::error::call;
+use super::failure::Failure;
 use super::handle::{Opaque, borrow, give, take};
 use super::status::{VGGX_OK, vggx_status};
 use crate::images::{LoadOptions, Rgb8, load, resize};

@@ -4,10 +4,11 @@ use super::arguments::check_pointer;
 use super::batch::vggx_batch;
 use super::engine::{Engine, vggx_engine};
 use super::error::call;
-use super::explain::{Places, Task, vggx_explained, vggx_request};
+use super::explain::{vggx_explained, vggx_request};
 use super::handle::{Opaque, borrow, give, take};
 use super::queue::{Callback, Job};
 use super::status::{VGGX_OK, vggx_status};
+use super::task::{Places, Task};
 use std::ffi::c_void;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,8 @@ pub const VGGX_WAIT_FOREVER: u64 = u64::MAX;
 ///
 /// It runs once for each job that was started, cancelled ones included, on a thread of the engine, perhaps before
 /// `vggx_explain_start` has returned. It may call vggx, free the job, and start other jobs; it must return normally (no
-/// exception, no longjmp) and must not close the engine. While it runs, a thread of the engine does nothing else.
+/// exception, no longjmp). It must not close the engine, nor wait for jobs of the engine that have not ended or free them: they
+/// may be behind it. While it runs, a thread of the engine does nothing else.
 pub type vggx_job_callback =
     Option<unsafe extern "C" fn(user: *mut c_void, job: *mut vggx_job, status: vggx_status)>;
 
@@ -39,11 +41,14 @@ pub type vggx_job_callback =
 /// is not called. Jobs begin in the order of their starting; `concurrent_batches` of them run at a time.
 ///
 /// Until the job has ended the pixels, the buffers, `results` and `scale_log2` must stay where they are and must not be
-/// written. `batch`, `request`, their arrays of pointers and their strings are copied. `callback` may be null. On success
-/// `*job` is to be freed with `vggx_job_free`; on failure it is null.
+/// written, and a stream must not be destroyed. `batch`, `request`, their arrays of pointers and their strings are copied.
+/// `callback` may be null. On success `*job` is to be freed with `vggx_job_free`; on failure it is null.
+///
+/// With memory of the CUDA device the work begins after what the stream holds when the job begins, which is at least what it holds
+/// now. `CU_STREAM_PER_THREAD` is refused: it would be that of the engine's thread.
 ///
 /// # Errors
-/// As `vggx_explain`, as far as is known before it runs.
+/// As `vggx_explain`, as far as is known before it runs; `VGGX_ERROR_CANCELLED` when the engine is being closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_explain_start(
     engine: *mut vggx_engine,
@@ -66,6 +71,7 @@ pub unsafe extern "C" fn vggx_explain_start(
         let places = Places { results, result_count, scale_log2, scale_count };
         // SAFETY: everything is the caller's, as large as it says.
         let task = unsafe { Task::read(core, batch, request, places) }?;
+        task.refuse_stream_of_thread()?;
         // The handle is in its place before the job can end.
         let inside = Arc::new(Job::new(task));
         let handle = give::<vggx_job>(inside.clone());
@@ -101,7 +107,8 @@ pub unsafe extern "C" fn vggx_job_poll(job: *const vggx_job) -> vggx_status {
 /// as `vggx_job_poll`.
 ///
 /// # Errors
-/// As `vggx_job_poll`.
+/// As `vggx_job_poll`; `VGGX_ERROR_ARGUMENT` for `VGGX_WAIT_FOREVER` in a callback of one of the engine's jobs, if this one has
+/// not ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_job_wait(job: *const vggx_job, milliseconds: u64) -> vggx_status {
     call(|| {
@@ -130,7 +137,8 @@ pub unsafe extern "C" fn vggx_job_cancel(job: *mut vggx_job) -> vggx_status {
 /// Null is fine. It may be called after the engine was closed.
 ///
 /// # Errors
-/// `VGGX_ERROR_ARGUMENT` for a handle that is no job.
+/// `VGGX_ERROR_ARGUMENT` for a handle that is no job, and for another job's in a callback of one of the engine's jobs if it
+/// would have to wait. The job is then not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_job_free(job: *mut vggx_job) -> vggx_status {
     call(|| {
@@ -138,7 +146,7 @@ pub unsafe extern "C" fn vggx_job_free(job: *mut vggx_job) -> vggx_status {
             return Ok(VGGX_OK);
         }
         // SAFETY: the caller's job, or something that is found out.
-        unsafe { borrow(job) }?.finish();
+        unsafe { borrow(job) }?.finish()?;
         // SAFETY: the caller's job, which nobody else uses any more.
         drop(unsafe { take(job) }?);
         Ok(VGGX_OK)

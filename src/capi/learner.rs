@@ -4,7 +4,8 @@ use super::arguments::{Versioned, check_pointer, path as read_path, read_or_defa
 use super::batch::{Shape, vggx_batch};
 use super::classify::check_statuses;
 use super::engine::{Engine, vggx_engine};
-use super::error::{Failure, call};
+use super::error::call;
+use super::failure::Failure;
 use super::handle::{Opaque, borrow, give, take};
 use super::learning::Learning;
 use super::outcome::Outcomes;
@@ -80,12 +81,13 @@ pub unsafe extern "C" fn vggx_learner_open(
 
 /// Runs a batch forward and adds its moments. The sums depend on the batches and their order alone. `statuses` takes one
 /// status an image (`status_count` of them); it may be null where `status_count` is 0. Of an image whose activations are not
-/// finite in some layer nothing is added from that layer on.
+/// finite in some layer nothing is added from that layer on. `CU_STREAM_PER_THREAD` is refused: it would be that of the
+/// learner's thread.
 ///
 /// # Errors
 /// `VGGX_ERROR_ARGUMENT`, also when the network cannot run on images of this size, and `VGGX_ERROR_UNSUPPORTED`: nothing was
-/// added; `VGGX_ERROR_IMAGE`; `VGGX_ERROR_MEMORY`, `VGGX_ERROR_DEVICE`: the sums may hold a part of the batch, and only
-/// closing the learner is left.
+/// added; `VGGX_ERROR_IMAGE`; `VGGX_ERROR_MEMORY`: as a rule nothing was added; `VGGX_ERROR_DEVICE`: the sums may hold a part
+/// of the batch. Where they may, all later calls fail with the same status, and only closing the learner is left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vggx_learner_add(
     learner: *mut vggx_learner,
@@ -100,6 +102,7 @@ pub unsafe extern "C" fn vggx_learner_add(
         // SAFETY: the batch is the caller's, as large as it says.
         let shape = unsafe { Shape::read(batch, core) }?;
         check_statuses(statuses, status_count, shape.images)?;
+        shape.refuse_stream_of_thread(false)?;
         // SAFETY: the pointers are the caller's.
         let images = unsafe { shape.pixels() }?;
         // SAFETY: the caller has the pixels until this returns.

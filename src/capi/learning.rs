@@ -1,8 +1,9 @@
 //! A learner on a thread of its own: it borrows the device that it runs on, and a handle can live longer than any borrow.
 
-use super::batch::Gathered;
 use super::core::Core;
-use super::error::{Failure, catch};
+use super::error::catch;
+use super::failure::Failure;
+use super::gather::Gathered;
 use super::status::VGGX_ERROR_INTERNAL;
 use crate::backend::{BackendError, Learner, Moments};
 use crate::patterns::MomentRecord;
@@ -115,6 +116,19 @@ fn run(core: &Core, second: bool, begun: &Sender<Result<(), Failure>>, todo: &Re
     }
 }
 
+const SPOILT: &str = "the sums may hold a part of a batch that failed; close the learner";
+
+/// Whether a batch is refused for this before anything of it is added.
+fn is_found_out_before(error: &BackendError) -> bool {
+    matches!(
+        error,
+        BackendError::Network(_)
+            | BackendError::BatchSize { .. }
+            | BackendError::Callers(_)
+            | BackendError::Memory { .. }
+    )
+}
+
 fn gone() -> Failure {
     Failure::new(VGGX_ERROR_INTERNAL, "the thread of the learner has ended; please report it")
 }
@@ -132,17 +146,25 @@ impl<'a> Sums<'a> {
 
     /// Adds images. Tells of each why it was left out, if it was.
     pub fn add(&mut self, images: &Gathered) -> Result<Vec<Option<BackendError>>, Failure> {
-        let added = self.learner.add(&images.batch());
-        let failures = added.map_err(|error| {
-            let failure = Failure::from(error);
-            let message = format!("the sums are spoilt, close the learner: {}", failure.message);
-            self.spoilt = Some(Failure { message, ..failure.clone() });
-            failure
-        })?;
-        self.images += failures.iter().filter(|failure| failure.is_none()).count() as u64;
-        let pixels = &mut self.pixels;
+        let mut pixels = self.pixels.clone();
         images.with_bytes(self.core.explainer.backend(), |bytes| pixels.update(bytes))?;
-        Ok(failures)
+        // Until it is known that they are not: a panic is an error, too.
+        self.spoilt = Some(Failure::new(VGGX_ERROR_INTERNAL, SPOILT));
+        match self.learner.add(&images.batch()) {
+            Ok(failures) => {
+                self.spoilt = None;
+                self.images += failures.iter().filter(|failure| failure.is_none()).count() as u64;
+                self.pixels = pixels;
+                Ok(failures)
+            }
+            Err(error) => {
+                let failure = Failure::from(error.clone());
+                let message = format!("{SPOILT}: {}", failure.message);
+                let spoilt = Failure { message, ..failure.clone() };
+                self.spoilt = (!is_found_out_before(&error)).then_some(spoilt);
+                Err(failure)
+            }
+        }
     }
 
     /// All sums so far, and what is known of them.

@@ -6,15 +6,15 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `status`, `error` | status codes; turns every outcome, panics included, into one and a message |
+//! | `status`, `error`, `failure` | status codes; turns every outcome, panics included, into one and a message |
 //! | `arguments`, `handle` | read pointers, sizes, strings, structs and handles that a caller may have got wrong |
 //! | `version` | says what was built |
 //! | `log` | tells the caller's function what is worth knowing |
-//! | `engine`, `core`, `description` | a network on a device: open, prepare, ask, close |
+//! | `engine`, `options`, `core`, `description` | a network on a device: open, prepare, ask, close |
 //! | `image` | image files |
-//! | `batch` | pixels of the caller |
+//! | `batch`, `gather` | pixels of the caller |
 //! | `classify`, `outcome` | responses and classes; what became of each image |
-//! | `explain` | explanations into the caller's buffers |
+//! | `explain`, `task` | explanations into the caller's buffers |
 //! | `job`, `queue` | the same, while the caller does something else |
 //! | `learner`, `learning`, `solve` | patterns for other networks |
 //!
@@ -33,14 +33,18 @@ pub mod description;
 pub mod engine;
 pub mod error;
 pub mod explain;
+mod failure;
+mod gather;
 mod handle;
 pub mod image;
 pub mod job;
 pub mod learner;
 mod learning;
 pub mod log;
+mod options;
 mod outcome;
 mod queue;
 pub mod solve;
 pub mod status;
+mod task;
 pub mod version;

@@ -1,6 +1,6 @@
 //! What became of the images of a batch, together.
 
-use super::error::Failure;
+use super::failure::Failure;
 use super::status::{VGGX_OK, vggx_status};
 
 /// The first failure among images.

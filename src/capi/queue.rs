@@ -1,15 +1,17 @@
 //! The jobs of an engine, and the threads that run them.
 
 use super::core::Core;
-use super::error::{Failure, catch, say};
-use super::explain::Task;
+use super::error::{catch, say};
+use super::failure::Failure;
 use super::job::{vggx_job, vggx_job_callback};
-use super::status::{VGGX_ERROR_CANCELLED, VGGX_ERROR_MEMORY, VGGX_PENDING, vggx_status};
+use super::status::{VGGX_ERROR_CANCELLED, VGGX_ERROR_MEMORY, VGGX_OK, VGGX_PENDING, vggx_status};
+use super::task::Task;
 use crate::quiet_panic;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -37,6 +39,8 @@ pub struct Job {
     state: Mutex<State>,
     /// Signalled when it has ended, and when its callback has returned.
     changed: Condvar,
+    /// The queue that it was added to; compared, never followed.
+    queue: AtomicPtr<Queue>,
 }
 
 struct State {
@@ -55,7 +59,7 @@ enum Progress {
 impl Job {
     pub fn new(task: Task) -> Self {
         let state = State { progress: Progress::Waiting(Box::new(task)), callback: None, told: false };
-        Job { state: Mutex::new(state), changed: Condvar::new() }
+        Job { state: Mutex::new(state), changed: Condvar::new(), queue: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// Names whom to tell when it has ended; before it is added to a queue.
@@ -76,11 +80,18 @@ impl Job {
         }
     }
 
+    /// Whether this thread is one of those that run the jobs of its queue.
+    fn is_own_thread(&self) -> bool {
+        let queue = QUEUE.get();
+        !queue.is_null() && queue == self.queue.load(Ordering::Relaxed).cast_const()
+    }
+
     /// Waits until it has ended, at most so long.
     pub fn wait(&self, limit: Option<Duration>) -> Result<vggx_status, Failure> {
         let running = |state: &mut State| !matches!(state.progress, Progress::Ended(_));
-        let state = self.state();
+        let mut state = self.state();
         match limit {
+            None if running(&mut state) && self.is_own_thread() => return Err(waits_for_itself()),
             None => drop(self.changed.wait_while(state, running)),
             Some(limit) => drop(self.changed.wait_timeout_while(state, limit, running)),
         }
@@ -93,15 +104,23 @@ impl Job {
         if matches!(state.progress, Progress::Waiting(_)) {
             let failure = Failure::new(VGGX_ERROR_CANCELLED, "the job was cancelled before it began");
             state.progress = Progress::Ended(Err(failure));
+            // Without anybody to tell, nothing is left to be done.
+            state.told = !matches!(state.callback, Some(Callback { function: Some(_), .. }));
             self.changed.notify_all();
         }
     }
 
     /// Waits until nothing of it is left to be done. In its own callback that is so.
-    pub fn finish(&self) {
-        if CALLED.get() != ptr::from_ref(self) {
-            drop(self.changed.wait_while(self.state(), |state| !state.told));
+    pub fn finish(&self) -> Result<vggx_status, Failure> {
+        if CALLED.get() == ptr::from_ref(self) {
+            return Ok(VGGX_OK);
         }
+        let state = self.state();
+        if !state.told && self.is_own_thread() {
+            return Err(waits_for_itself());
+        }
+        drop(self.changed.wait_while(state, |state| !state.told));
+        Ok(VGGX_OK)
     }
 
     /// Runs it, unless it was cancelled, and tells.
@@ -133,6 +152,12 @@ impl Job {
         self.state().told = true;
         self.changed.notify_all();
     }
+}
+
+fn waits_for_itself() -> Failure {
+    Failure::argument(
+        "job is one that may only end when this callback has returned, so it cannot be waited for here; do it elsewhere",
+    )
 }
 
 /// Jobs that have not begun, and the threads that run them in their order.
@@ -171,8 +196,13 @@ impl Jobs {
 
     /// Adds a job, and a thread if all have something to do and there may be more.
     pub fn add(&self, job: Arc<Job>) -> Result<(), Failure> {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        job.queue.store(Arc::as_ptr(&self.queue).cast_mut(), Ordering::Relaxed);
+        let mut workers = self.workers();
         let mut state = self.queue.state();
+        if state.closed {
+            let message = "engine is being closed; start the job on another one";
+            return Err(Failure::new(VGGX_ERROR_CANCELLED, message));
+        }
         let most = self.core.explainer.backend().concurrent_batches().max(1);
         if state.idle <= state.waiting.len() && workers.len() < most {
             match self.start(workers.len()) {
@@ -202,11 +232,18 @@ impl Jobs {
         })
     }
 
-    /// Waits until all jobs have ended and their callbacks have returned, and ends the threads.
-    pub fn finish(self) {
+    fn workers(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        // Nothing panics under the lock.
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all jobs have ended and their callbacks have returned, and ends the threads. More jobs are refused.
+    pub fn finish(&self) {
         self.queue.state().closed = true;
         self.queue.changed.notify_all();
-        for worker in self.workers.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        // Not under the lock, which callbacks take that try to start a job.
+        let workers = std::mem::take(&mut *self.workers());
+        for worker in workers {
             // Its panics were caught with its jobs.
             let _ = worker.join();
         }

@@ -3,7 +3,8 @@
 use super::arguments::{Versioned, optional_string, path as read_path, read_or_default, slice};
 use super::core::Core;
 use super::engine::{Engine, vggx_engine};
-use super::error::{Failure, call};
+use super::error::call;
+use super::failure::Failure;
 use super::handle::borrow;
 use super::log::VGGX_LOG_WARNING;
 use super::status::{VGGX_ERROR_FORMAT, VGGX_OK, vggx_status};

@@ -26,7 +26,7 @@ pub const VGGX_ERROR_IMAGE: i32 = 7;
 pub const VGGX_ERROR_INTERNAL: i32 = 8;
 /// No error: a job is not done yet.
 pub const VGGX_PENDING: i32 = 9;
-/// A job was cancelled before it began.
+/// A job was cancelled before it began, or not started because its engine is being closed.
 pub const VGGX_ERROR_CANCELLED: i32 = 10;
 
 /// The name of a status, such as `"VGGX_ERROR_FILE"`; `"unknown status"` for other numbers. Valid for ever.

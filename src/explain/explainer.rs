@@ -4,18 +4,16 @@ use super::assemble::{ImagePixels, Part, assemble};
 use super::deliver::deliver;
 use super::error::{ExplainError, PrepareError};
 use super::explained::{Detail, Explained, Explanation, Exponent, Input, Request};
-use super::method::{Method, Operator, Recipe};
-use super::operators::Operators;
+use super::method::Method;
+use super::plan::{Plan, PlannedMethod, Source};
+use super::prepared::{PreparedPasses, beside};
 use super::target::{Target, TargetError};
-use crate::backend::cuda::{self, DeviceDestination, Stored};
-use crate::backend::{
-    Backend, BackendError, Batch, Gate, OwnedPixels, Pass, PassId, Pixels, Relevance, Start, Trace,
-};
+use crate::backend::{Backend, BackendError, Batch, OwnedPixels, Pixels, Relevance, Trace};
 use crate::network::Preprocessing;
 use crate::patterns::Patterns;
 use crate::weights::Weights;
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// A network on a device, with the methods to explain it.
 ///
@@ -25,74 +23,13 @@ pub struct Explainer {
     preprocessing: Preprocessing,
     has_classifier: bool,
     labels: Option<Vec<String>>,
-    operators: OperatorMaker,
-    passes: RwLock<Vec<PreparedPass>>,
-    /// Held by whoever prepares methods, so that nobody prepares the same at the same time.
-    preparing: Mutex<()>,
+    passes: PreparedPasses,
     methods: Vec<Method>,
     detail: Detail,
 }
 
-/// What operators are made of.
-struct OperatorMaker {
-    weights: Arc<Weights>,
-    patterns: Option<Arc<Patterns>>,
-    seed: u64,
-}
-
-/// A distinct backward pass: methods may share one (PatternNet is the two-component signal).
-#[derive(Clone, Copy)]
-struct PreparedPass {
-    key: PassKey,
-    id: PassId,
-}
-
-type PassKey = (Operator, Gate, Start);
-
-/// Where a method's array comes from.
-#[derive(Clone, Copy)]
-enum Source {
-    Input,
-    /// The result of a run, by its place among the runs of a call.
-    Run {
-        index: usize,
-        times_input: bool,
-    },
-    /// A pass that leaves its results on the device.
-    OnDevice {
-        pass: PassId,
-    },
-}
-
-impl Source {
-    /// Whether the host needs the input itself.
-    fn needs_input(self) -> bool {
-        matches!(self, Source::Input | Source::Run { times_input: true, .. })
-    }
-}
-
-/// A pass that runs once in a call, whatever number of methods it serves.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Run {
-    pass: PassId,
-    heat_map: bool,
-}
-
 /// Finds the output to explain from the number of an image and its responses.
 type Resolve<'a> = dyn Fn(usize, &[f32]) -> Result<usize, TargetError> + 'a;
-
-/// What a call runs, and what the arrays are made of.
-struct Plan {
-    runs: Vec<Run>,
-    methods: Vec<PlannedMethod>,
-}
-
-struct PlannedMethod {
-    method: Method,
-    source: Source,
-    heat_map: bool,
-    exponent: Exponent,
-}
 
 impl Explainer {
     /// Prepares methods on a backend that runs `weights`. `seed` chooses the random estimator's directions.
@@ -113,9 +50,7 @@ impl Explainer {
             preprocessing: network.preprocessing,
             has_classifier: network.has_classifier(),
             labels,
-            operators: OperatorMaker { weights: weights.clone(), patterns: patterns.cloned(), seed },
-            passes: RwLock::default(),
-            preparing: Mutex::default(),
+            passes: PreparedPasses::new(weights.clone(), patterns.cloned(), seed),
             methods: methods.to_vec(),
             detail: Detail::Planes,
         };
@@ -141,47 +76,7 @@ impl Explainer {
     /// # Errors
     /// As [`Explainer::new`]. Methods before the one that failed are prepared.
     pub fn prepare(&self, methods: &[Method]) -> Result<(), PrepareError> {
-        if methods.iter().all(|method| self.is_prepared(*method)) {
-            return Ok(());
-        }
-        // What is shared is changed by single calls of `push` alone.
-        let _alone = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
-        for &method in methods {
-            let Recipe::Pass { operator, gate, start, .. } = method.recipe() else { continue };
-            let key = (operator, gate, start);
-            if self.pass(key).is_some() {
-                continue;
-            }
-            let OperatorMaker { weights, patterns, seed } = &self.operators;
-            let operators = self
-                .beside(|| Operators::new(weights.clone(), patterns.clone(), operator, *seed))
-                .map_err(|source| PrepareError::Operators { method, source })?;
-            let pass = Pass { operators: Arc::new(operators), gate, start };
-            let id =
-                self.backend.prepare(&pass).map_err(|source| PrepareError::Backend { method, source })?;
-            self.passes.write().unwrap_or_else(PoisonError::into_inner).push(PreparedPass { key, id });
-        }
-        Ok(())
-    }
-
-    fn is_prepared(&self, method: Method) -> bool {
-        match method.recipe() {
-            Recipe::Input => true,
-            Recipe::Pass { operator, gate, start, .. } => self.pass((operator, gate, start)).is_some(),
-        }
-    }
-
-    fn pass(&self, key: PassKey) -> Option<PassId> {
-        let passes = self.passes.read().unwrap_or_else(PoisonError::into_inner);
-        passes.iter().find(|pass| pass.key == key).map(|pass| pass.id)
-    }
-
-    /// Runs parallel work on the backend's threads where it has some, else on those of the process.
-    fn beside<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match self.backend.threads() {
-            Some(threads) => threads.install(work),
-            None => work(),
-        }
+        self.passes.prepare(&*self.backend, methods)
     }
 
     /// Explains a batch of images of one size with the methods that were given to [`Explainer::new`]. The outer error is the
@@ -268,7 +163,7 @@ impl Explainer {
         resolve: &Resolve,
         request: &Request,
     ) -> Result<Vec<Result<Explained, ExplainError>>, ExplainError> {
-        let plan = self.plan(request)?;
+        let plan = Plan::new(request, &self.passes)?;
         let trace = self.backend.forward(batch)?;
         let targets: Vec<Result<usize, ExplainError>> = (0..batch.images)
             .map(|image| match trace.failure(image) {
@@ -322,7 +217,7 @@ impl Explainer {
         let mut images: Vec<_> = if images.len() < 2 {
             images.into_iter().map(explained).collect()
         } else {
-            self.beside(|| images.into_par_iter().map(explained).collect())
+            beside(&*self.backend, || images.into_par_iter().map(explained).collect())
         };
         for (method, planned) in plan.methods.iter().enumerate() {
             if let (Some(destinations), false) =
@@ -362,46 +257,6 @@ impl Explainer {
             }
             _ => Ok(None),
         }
-    }
-
-    /// Finds the passes that a call runs, each once.
-    fn plan(&self, request: &Request) -> Result<Plan, ExplainError> {
-        if let Some(destinations) = request.destinations {
-            assert_eq!(destinations.len(), request.methods.len(), "one destination a method");
-        }
-        let mut runs = Vec::new();
-        let methods = request
-            .methods
-            .iter()
-            .enumerate()
-            .map(|(index, &method)| {
-                let destination = request.destinations.map(|destinations| &destinations[index]);
-                let (detail, exponent) = match destination {
-                    Some(destination) => of_destination(destination),
-                    None => (request.detail, request.exponent),
-                };
-                let (source, heat_map) = match method.recipe() {
-                    Recipe::Input => (Source::Input, detail.is_heat_map(method, true)),
-                    Recipe::Pass { operator, gate, start, times_input } => {
-                        let heat_map = detail.is_heat_map(method, times_input);
-                        let pass =
-                            self.pass((operator, gate, start)).ok_or(ExplainError::NotPrepared { method })?;
-                        if destination.is_some() && !times_input {
-                            let source = Source::OnDevice { pass };
-                            return Ok(PlannedMethod { method, source, heat_map, exponent });
-                        }
-                        let run = Run { pass, heat_map: heat_map && !times_input };
-                        let index = runs.iter().position(|known| *known == run).unwrap_or_else(|| {
-                            runs.push(run);
-                            runs.len() - 1
-                        });
-                        (Source::Run { index, times_input }, heat_map)
-                    }
-                };
-                Ok(PlannedMethod { method, source, heat_map, exponent })
-            })
-            .collect::<Result<_, ExplainError>>()?;
-        Ok(Plan { runs, methods })
     }
 
     /// The arrays of one image.
@@ -450,19 +305,6 @@ fn refuse_broken_device<T>(results: &[Result<T, BackendError>]) -> Result<(), Ex
         _ => None,
     });
     broken.map_or(Ok(()), |error| Err(error.into()))
-}
-
-/// What a destination says about an array.
-fn of_destination(destination: &DeviceDestination) -> (Detail, Exponent) {
-    let detail = match destination.detail() {
-        cuda::Detail::Planes => Detail::Planes,
-        cuda::Detail::HeatMap => Detail::HeatMap,
-    };
-    let exponent = match destination.stored() {
-        Stored::F32 => Exponent::Folded,
-        Stored::F16 => Exponent::Apart,
-    };
-    (detail, exponent)
 }
 
 /// The pixels of one image of a batch.

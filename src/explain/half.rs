@@ -17,7 +17,7 @@ pub fn to_half(values: &[f32], scale_log2: i32, mut write: impl FnMut(usize, f16
         // A power of two: nothing is rounded, unless far below what float16 can tell from zero.
         write(index, f16::from_f32((f64::from(value) * factor) as f32));
     }
-    scale_log2 + shift
+    scale_log2.saturating_add(shift)
 }
 
 /// The k of a positive number f · 2^k with f in [1/2, 1).

@@ -14,6 +14,8 @@ mod fold;
 mod half;
 mod method;
 mod operators;
+mod plan;
+mod prepared;
 mod target;
 
 pub use device::{on_cpu, on_cuda};

@@ -21,7 +21,7 @@ pub fn patterns() -> Option<PathBuf> {
 
 /// The folders that are searched, in order: `VGGX_DATA` from the environment, `weights` in the working folder, and
 /// relative to the executable `../share/vggx` (an installation) and `../weights` and `../../weights` (a build folder
-/// in a clone); then `share/vggx` under the prefix given at compile time as `VGGX_PREFIX`, and last `weights` in the
+/// in a clone); last `share/vggx` under the prefix given at compile time as `VGGX_PREFIX`, or without one `weights` in the
 /// folder this was compiled from.
 pub fn searched() -> Vec<PathBuf> {
     let executable = env::current_exe()
@@ -59,10 +59,11 @@ fn folders(data: Option<PathBuf>, working: Option<PathBuf>, executable: Option<&
     if let Some(clone) = above.next() {
         add(clone.join("weights"));
     }
-    if let Some(prefix) = option_env!("VGGX_PREFIX") {
-        add(Path::new(prefix).join("share/vggx"));
-    }
-    add(Path::new(env!("CARGO_MANIFEST_DIR")).join("weights"));
+    // What is installed must not depend on the clone that it was built from.
+    add(match option_env!("VGGX_PREFIX") {
+        Some(prefix) => Path::new(prefix).join("share/vggx"),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("weights"),
+    });
     folders
 }
 

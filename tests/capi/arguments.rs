@@ -45,6 +45,8 @@ fn wrong_batches_and_requests_are_refused() {
     let normalised = vggx_batch { format: VGGX_PIXELS_NORMALISED, image_bytes: 1728, ..good };
     let batches = [
         (vggx_batch { size: 3, ..good }, ARGUMENT, "VGGX_INIT(vggx_batch)"),
+        // Half a pointer.
+        (vggx_batch { size: 36, ..good }, ARGUMENT, "VGGX_INIT(vggx_batch)"),
         (vggx_batch { images: 0, ..good }, ARGUMENT, "images is 0"),
         (vggx_batch { images: usize::MAX, ..good }, ARGUMENT, "more than memory"),
         (vggx_batch { images: 3, ..good }, ARGUMENT, "result_count is 2"),

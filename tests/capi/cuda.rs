@@ -263,6 +263,24 @@ fn what_is_not_the_devices_is_refused() {
     refused(&cpu, &host.batch, &mut request, VGGX_ERROR_UNSUPPORTED, "open it on the CUDA device");
     drop(destinations);
 
+    // A learner that was given something wrong goes on.
+    let mut learner = null_mut();
+    let of_thread = vggx_batch { stream: with_exposed_provenance_mut(2), ..device.batch };
+    // SAFETY: what is wrong is found out before it is used.
+    unsafe {
+        ok(vggx_learner_open(engine.0, std::ptr::null(), &mut learner));
+        for (batch, words) in [
+            (lie, "memory of a CUDA device"),
+            (batch, "another context"),
+            (of_thread, "CU_STREAM_PER_THREAD"),
+        ] {
+            assert_eq!(vggx_learner_add(learner, &batch, null_mut(), 0), VGGX_ERROR_ARGUMENT);
+            assert!(last_error().contains(words), "{}", last_error());
+        }
+        ok(vggx_learner_add(learner, &device.batch, null_mut(), 0));
+        ok(vggx_learner_close(learner));
+    }
+
     // A context is of a device, which must be the one that is asked for.
     for (name, words) in [("cpu", "the CPU was asked for"), ("cuda:1", "cuda:1 was asked for")] {
         let mut options = options(&place, "f16", caller.context().expose_provenance());

@@ -1,13 +1,14 @@
 //! Explanations that run meanwhile.
 
-use crate::calls::{Engine, Images, Request, last_error, ok, picture};
+use crate::calls::{Engine, Images, Init, Request, last_error, ok, picture};
 use crate::run::Place;
 use std::ffi::c_void;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use vggx::capi::batch::vggx_batch;
-use vggx::capi::engine::vggx_engine_close;
+use vggx::capi::description::{vggx_description, vggx_engine_describe};
+use vggx::capi::engine::{vggx_engine, vggx_engine_close};
 use vggx::capi::explain::{VGGX_DETAIL_PLANES, VGGX_TYPE_F32};
 use vggx::capi::job::{
     VGGX_WAIT_FOREVER, vggx_explain_start, vggx_job, vggx_job_callback, vggx_job_cancel, vggx_job_free,
@@ -169,6 +170,108 @@ fn callbacks_may_free_their_job_and_not_close_the_engine() {
         ok(vggx_job_free(job));
     }
     assert_eq!(waiting.results[0].status, -1);
+}
+
+/// What a callback meets while its engine is being closed.
+struct Late {
+    engine: *mut vggx_engine,
+    batch: *const vggx_batch,
+    request: *mut Request,
+    go: Receiver<()>,
+    told: Sender<[vggx_status; 2]>,
+}
+
+/// Waits, and then asks the engine for something and for another job.
+unsafe extern "C" fn come_late(user: *mut c_void, _: *mut vggx_job, _: vggx_status) {
+    // SAFETY: the test keeps all of it until the engine is closed.
+    unsafe {
+        let late = &*user.cast::<Late>();
+        late.go.recv().unwrap();
+        let mut description = vggx_description::init();
+        let described = vggx_engine_describe(late.engine, &mut description);
+        let (request, mut job) = (&mut *late.request, std::ptr::dangling_mut());
+        let (results, scales) = (request.results.as_mut_ptr(), request.scales.as_mut_ptr());
+        let (engine, batch) = (late.engine, late.batch);
+        let started = vggx_explain_start(
+            engine,
+            batch,
+            &request.raw,
+            results,
+            1,
+            scales,
+            1,
+            None,
+            null_mut(),
+            &mut job,
+        );
+        assert!(job.is_null());
+        late.told.send([described, started]).unwrap();
+    }
+}
+
+#[test]
+fn callbacks_may_use_an_engine_that_is_being_closed() {
+    let place = Place::new();
+    let engine = Engine::of(&place);
+    let picture = picture(&place, "a.png");
+    let images = Images::rgb8(&[&picture]);
+    let request = || Request::new(&images.batch, &["gradient"], &[], VGGX_DETAIL_PLANES, VGGX_TYPE_F32);
+    let (mut first, mut second) = (request(), request());
+    let ((go, wait), (told, hear)) = (channel(), channel());
+    let late = Late { engine: engine.0, batch: &images.batch, request: &mut second, go: wait, told };
+    let user = (&raw const late).cast_mut().cast();
+    let job = start(&engine, &images.batch, &mut first, Some(come_late), user);
+    std::thread::scope(|scope| {
+        scope.spawn(move || drop(engine));
+        // Closing has begun, in all likelihood.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        go.send(()).unwrap();
+    });
+    assert_eq!(hear.recv().unwrap(), [VGGX_OK, VGGX_ERROR_CANCELLED]);
+    // SAFETY: jobs outlive their engine.
+    ok(unsafe { vggx_job_free(job) });
+}
+
+/// A job, and one that was started after it.
+struct Behind {
+    job: AtomicPtr<vggx_job>,
+    go: Receiver<()>,
+    told: Sender<[vggx_status; 3]>,
+}
+
+/// Tries to wait for the job behind its own.
+unsafe extern "C" fn wait_behind(user: *mut c_void, _: *mut vggx_job, _: vggx_status) {
+    // SAFETY: the test keeps it until the job has ended.
+    let behind = unsafe { &*user.cast::<Behind>() };
+    behind.go.recv().unwrap();
+    let job = behind.job.load(Ordering::SeqCst);
+    // SAFETY: the job is not freed yet.
+    let got = unsafe { [vggx_job_wait(job, VGGX_WAIT_FOREVER), vggx_job_free(job), vggx_job_wait(job, 1)] };
+    behind.told.send(got).unwrap();
+}
+
+#[test]
+fn callbacks_cannot_wait_for_what_waits_for_them() {
+    let place = Place::new();
+    let engine = Engine::of(&place);
+    let picture = picture(&place, "a.png");
+    let images = Images::rgb8(&[&picture]);
+    let request = || Request::new(&images.batch, &["gradient"], &[], VGGX_DETAIL_PLANES, VGGX_TYPE_F32);
+    let (mut first, mut second) = (request(), request());
+    let ((go, wait), (told, hear)) = (channel(), channel());
+    let behind = Behind { job: AtomicPtr::new(null_mut()), go: wait, told };
+    let user = (&raw const behind).cast_mut().cast();
+    let job = start(&engine, &images.batch, &mut first, Some(wait_behind), user);
+    let last = start(&engine, &images.batch, &mut second, None, null_mut());
+    behind.job.store(last, Ordering::SeqCst);
+    go.send(()).unwrap();
+    assert_eq!(hear.recv().unwrap(), [VGGX_ERROR_ARGUMENT, VGGX_ERROR_ARGUMENT, VGGX_PENDING]);
+    // SAFETY: not used any more.
+    unsafe {
+        ok(vggx_job_wait(last, VGGX_WAIT_FOREVER));
+        ok(vggx_job_free(last));
+        ok(vggx_job_free(job));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The C API, called from Rust as C would call it; tests/c calls it from C.
 
+#![cfg(unix)]
+
 mod arguments;
 mod calls;
 #[cfg(target_os = "linux")]
@@ -10,6 +12,8 @@ mod equal;
 mod half;
 mod jobs;
 mod learn;
+#[cfg(target_os = "linux")]
+mod memory;
 mod pixels;
 mod threads;
 

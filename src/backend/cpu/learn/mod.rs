@@ -64,10 +64,10 @@ impl<'a> CpuLearner<'a> {
 
 impl Learner for CpuLearner<'_> {
     fn add(&mut self, batch: &Batch) -> Result<Vec<Option<BackendError>>, BackendError> {
+        self.cpu.check_learning_memory(batch, self.untouched)?;
+        self.untouched = 0;
         let (cpu, layers) = (self.cpu, &mut self.moments.layers);
-        let untouched = std::mem::take(&mut self.untouched);
         cpu.threads.install(|| {
-            cpu.check_learning_memory(batch, untouched)?;
             let mut run = Run { cpu, layers, failures: vec![None; batch.images] };
             if batch.images > 0 {
                 run.add(batch)?;
