@@ -29,6 +29,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -179,7 +180,7 @@ struct batch {
 
     /// [height, width, 3] bytes each, `row_stride` from row to row.
     static batch rgb8(std::size_t height, std::size_t width, view<const std::uint8_t* const> images, std::size_t row_stride = 0) {
-        batch made(height, width, VGGX_PIXELS_RGB8, row_stride, height * (row_stride != 0 ? row_stride : 3 * width));
+        batch made(height, width, VGGX_PIXELS_RGB8, row_stride, span(height, row_stride, times(3, width)));
         made.pixels.assign(images.begin(), images.end());
         return made;
     }
@@ -187,7 +188,7 @@ struct batch {
     /// [3, height, width] float32 each, as the network takes them, `row_stride` bytes from row to row.
     static batch normalised(std::size_t height, std::size_t width, view<const float* const> images, std::size_t row_stride = 0) {
         batch made(height, width, VGGX_PIXELS_NORMALISED, row_stride,
-                   3 * height * (row_stride != 0 ? row_stride : sizeof(float) * width));
+                   span(times(3, height), row_stride, times(sizeof(float), width)));
         made.pixels.assign(images.begin(), images.end());
         return made;
     }
@@ -224,6 +225,20 @@ struct batch {
     }
 
 private:
+    /// As SIZE_MAX what is too large, which vggx.h refuses.
+    static std::size_t times(std::size_t left, std::size_t right) noexcept {
+        return right != 0 && left > SIZE_MAX / right ? SIZE_MAX : left * right;
+    }
+
+    /// Bytes from the first row's first to the last row's last.
+    static std::size_t span(std::size_t rows, std::size_t stride, std::size_t row_bytes) noexcept {
+        if (stride == 0 || rows == 0) {
+            return times(rows, row_bytes);
+        }
+        std::size_t before = times(rows - 1, stride);
+        return before > SIZE_MAX - row_bytes ? SIZE_MAX : before + row_bytes;
+    }
+
     batch(std::size_t rows, std::size_t columns, std::int32_t kind, std::size_t stride, std::size_t bytes)
         : height(rows), width(columns), image_bytes(bytes), row_stride(stride), format(kind) {}
 };
@@ -359,13 +374,12 @@ struct memory_need {
     std::uint64_t device = 0;
 };
 
-/// A network on a device, with the methods to explain it.
+/// A network on a device, with the methods to explain it. Callbacks of its jobs must not destroy it: it would wait for itself.
 class engine {
 public:
     /// vggx_engine_open.
     explicit engine(const engine_options& options = {}) {
-        using log_function = std::function<void(std::int32_t, const char*)>;
-        auto log = options.log ? std::make_unique<log_function>(options.log) : nullptr;
+        auto log = options.log ? std::make_shared<log_function>(options.log) : nullptr;
         vggx_engine_options given = VGGX_INIT(vggx_engine_options);
         given.weights = or_null(options.weights);
         given.patterns = or_null(options.patterns);
@@ -491,14 +505,25 @@ public:
         return job(std::move(state));
     }
 
+    /// A temporary image would be gone before the job reads it.
+    job explain_async(image&& single, const request& wanted = {}, std::function<void(vggx_status)> ended = {}) const = delete;
+
     /// For vggx.h.
     vggx_engine* get() const noexcept { return handle_.get(); }
 
 private:
-    /// Keeps the log function until the engine is closed.
+    friend class learner;
+    using log_function = std::function<void(std::int32_t, const char*)>;
+
+    /// Keeps the log function until the engine is closed. Where that is refused, in a callback of one of its jobs, the engine
+    /// stays open and may still call it: then it is kept for ever.
     struct close {
-        std::unique_ptr<std::function<void(std::int32_t, const char*)>> log;
-        void operator()(vggx_engine* engine) const noexcept { vggx_engine_close(engine); }
+        std::shared_ptr<log_function> log;
+        void operator()(vggx_engine* engine) const noexcept {
+            if (vggx_engine_close(engine) != VGGX_OK && log) {
+                static_cast<void>(new (std::nothrow) std::shared_ptr<log_function>(log));
+            }
+        }
     };
 
     /// A batch and a request for vggx.h, with buffers in `explained`.
@@ -585,7 +610,7 @@ struct solve_options {
 class learner {
 public:
     /// vggx_learner_open.
-    explicit learner(const engine& network, bool second_moments = false) {
+    explicit learner(const engine& network, bool second_moments = false) : log_(network.handle_.get_deleter().log) {
         vggx_learner_options options = VGGX_INIT(vggx_learner_options);
         options.second_moments = second_moments ? 1 : 0;
         vggx_learner* opened = nullptr;
@@ -623,6 +648,8 @@ private:
     struct close {
         void operator()(vggx_learner* learner) const noexcept { vggx_learner_close(learner); }
     };
+    /// The engine's, which the learner may call after the engine is closed. It goes after the learner.
+    std::shared_ptr<engine::log_function> log_;
     std::unique_ptr<vggx_learner, close> handle_;
 };
 
