@@ -35,15 +35,18 @@
 #define NONE(calls, member) TEXT(calls, ARGUMENT, member, NULL)
 #define SHIFT(calls, member) {#member " one byte further", calls, ARGUMENT, FAULT_SHIFT, AT(member), 0, 0, NULL, NULL}
 #define DO(calls, statuses, function) {#function, calls, statuses, FAULT_FUNCTION, 0, 0, 0, NULL, function}
+/* Cuts the first field after the size. */
+#define IN_A_FIELD (sizeof(size_t) + 1)
 /* Structs that vggx fills: sizes that no version has. */
 #define FILLED(calls, name) \
     NONE(calls, name##_pointer), SHIFT(calls, name##_pointer), SIZE(calls, name.value.size, 0), \
-        SIZE(calls, name.value.size, 7), SIZE(calls, name.value.size, SIZE_MAX), SIZE(calls, name.value.size, SIZE_MAX / 2)
+        SIZE(calls, name.value.size, 7), SIZE(calls, name.value.size, SIZE_MAX), SIZE(calls, name.value.size, SIZE_MAX / 2), \
+        SIZE(calls, name.value.size, IN_A_FIELD)
 /* Structs that vggx reads: also one with a field set that it does not know. Null may be a default. */
 #define READ(calls, name) \
     SHIFT(calls, name##_pointer), SIZE(calls, name.value.size, 0), SIZE(calls, name.value.size, 7), \
         SIZE(calls, name.value.size, SIZE_MAX), SIZE(calls, name.value.size, SIZE_MAX / 2), \
-        DO(calls, ARGUMENT, name##_has_a_tail)
+        SIZE(calls, name.value.size, IN_A_FIELD), DO(calls, ARGUMENT, name##_has_a_tail)
 
 /* A later version's struct with a field set that this version does not know. */
 #define TAILED(name) \
