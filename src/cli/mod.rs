@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each thin over the library.
 
 mod bench;
+mod columns;
 mod completions;
 mod exit;
 mod explain;

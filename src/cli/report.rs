@@ -1,5 +1,6 @@
 //! The report of how patterns came out, as a table.
 
+use super::columns::aligned;
 use crate::patterns::{Centering, Component, ComponentReport, LayerReport, Report, Spread};
 
 /// Neurons without a pattern that are listed by number.
@@ -19,25 +20,13 @@ pub fn lines(report: &Report) -> Vec<String> {
             without.push(neurons(layer.component(component)));
         }
     }
-    let widths: Vec<usize> =
-        (0..8).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     let mut lines = vec![
         "  share: of positions in the regime; fewest, median: positions of a neuron; conditioning: wᵀ(numerator) / E[y²], \
          the least"
             .to_owned(),
     ];
-    lines.extend(rows.iter().zip(&without).map(|(row, without)| {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, &width))| match column {
-                0 | 1 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            })
-            .collect();
-        format!("  {}  {without}", cells.join("  "))
-    }));
+    let told = aligned(&rows, 2).into_iter().zip(&without);
+    lines.extend(told.map(|(row, without)| format!("  {row}  {without}")));
     lines.extend(degenerate(report));
     lines
 }

@@ -1,12 +1,13 @@
 //! The table on the terminal.
 
+use crate::cli::columns::aligned;
 use crate::evaluate::quality::LayerQuality;
 
 /// A row a layer, under a heading; with `fitted` the mean in sample stands in brackets beside the mean.
 pub fn lines(layers: &[LayerQuality], titles: &[String], fitted: bool) -> Vec<String> {
     let Some(first) = layers.first() else { return Vec::new() };
     let fixed = ["layer", "", "K", "positions/K", "seconds"].map(str::to_owned);
-    let mut rows = vec![
+    let mut rows: Vec<Vec<String>> = vec![
         fixed.into_iter().chain(first.estimators.iter().map(|estimator| estimator.name.clone())).collect(),
     ];
     let value = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
@@ -25,21 +26,5 @@ pub fn lines(layers: &[LayerQuality], titles: &[String], fitted: bool) -> Vec<St
         }));
         rows.push(row);
     }
-    let columns = rows[0].len();
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().map(|row: &Vec<String>| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, &width))| match column {
-                0 | 1 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            })
-            .collect();
-        cells.join("  ")
-    };
-    rows.iter().map(line).collect()
+    aligned(&rows, 2)
 }
