@@ -106,9 +106,14 @@ mod tests {
 
     /// A Gram matrix of so many vectors of `fan_in` small whole numbers.
     fn gram(vectors: usize, fan_in: usize) -> Vec<f64> {
-        let element = |vector: usize, index: usize| ((vector * 7 + index * index * 3) % 11) as f64 - 5.0;
-        let dot =
-            |a: usize, b: usize| (0..vectors).map(|vector| element(vector, a) * element(vector, b)).sum();
+        // Multiplicative hashing: rows and columns that have nothing to do with each other.
+        let element = |vector: u64, index: u64| {
+            let hash = vector * 2_654_435_761 + index * 40_503 + vector * index * 2_246_822_519;
+            (((hash % (1 << 32)) >> 22) % 11) as f64 - 5.0
+        };
+        let dot = |a: usize, b: usize| {
+            (0..vectors as u64).map(|vector| element(vector, a as u64) * element(vector, b as u64)).sum()
+        };
         (0..fan_in * fan_in).map(|at| dot(at / fan_in, at % fan_in)).collect()
     }
 
