@@ -21,8 +21,8 @@ pub fn lines(layers: &[LayerQuality], titles: &[String], fitted: bool) -> Vec<St
             format!("{:.1}", layer.seconds),
         ];
         row.extend(layer.estimators.iter().map(|estimator| {
-            let mean = value(estimator.mean);
-            if fitted { format!("{mean} ({})", value(estimator.mean_in_sample)) } else { mean }
+            let (mean, in_sample) = (value(estimator.mean), value(estimator.mean_in_sample));
+            if fitted && estimator.mean_in_sample.is_some() { format!("{mean} ({in_sample})") } else { mean }
         }));
         rows.push(row);
     }
