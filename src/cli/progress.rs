@@ -54,6 +54,13 @@ impl Progress {
         }
     }
 
+    /// Prints a line that only tells something; nothing when quiet.
+    pub fn notice(&self, text: &str) {
+        if !self.quiet {
+            self.line(text);
+        }
+    }
+
     /// Prints a line on standard error without tearing the bar.
     pub fn line(&self, text: &str) {
         let write = || drop(writeln!(io::stderr(), "{text}"));
@@ -76,5 +83,13 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Tells something on standard error where there is no progress to tell beside; nothing when quiet.
+pub fn say(quiet: bool, text: &str) {
+    if !quiet {
+        // Nothing can be done when standard error is closed or full.
+        let _ = writeln!(io::stderr(), "{text}");
     }
 }

@@ -6,12 +6,12 @@ use super::moments::check_preprocessing;
 use super::network::WeightOptions;
 use super::patterns::{SolveArguments, tell};
 use super::places::{prepare_place, refuse_to_write_over};
+use super::progress::say;
 use crate::output::path_text;
 use crate::patterns::{LayerSource, Merged, MomentFile, MomentRecord, Patterns, Report, SolveOptions, solve};
 use crate::weights::Weights;
 use clap::Args;
 use serde_json::json;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -60,12 +60,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
         check_preprocessing(first, &weights)?;
     }
     let record = merged.record();
-    let say = |text: &str| {
-        if !options.quiet {
-            // Nothing can be done when standard error is closed or full.
-            let _ = writeln!(std::io::stderr(), "{text}");
-        }
-    };
+    let say = |text: &str| say(options.quiet, text);
     merged.notices().iter().for_each(|notice| say(&format!("warning: {notice}")));
     let kept = |path: &Path| say(&format!("{}: kept from an earlier call", path_text(path)));
     if let Some(path) = &options.moments {

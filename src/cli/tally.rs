@@ -7,6 +7,9 @@ use crate::backend::{BackendError, Batch, Learner, Pixels};
 use crate::images::InputImage;
 use crate::pipeline::{LearningBatch, Position};
 
+/// Batches that are loaded ahead of the one that is computed.
+pub const AHEAD: usize = 2;
+
 /// How far a run has come.
 #[derive(Clone, Default)]
 pub struct Tally {

@@ -10,8 +10,8 @@ use crate::cli::images::{ImageOptions, leave_repeated_out};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::patterns::tell;
 use crate::cli::places::{distinct_places, prepare_place};
-use crate::cli::progress::Progress;
-use crate::cli::tally::Tally;
+use crate::cli::progress::{Progress, say};
+use crate::cli::tally::{AHEAD, Tally};
 use crate::images::{InputImage, Shard};
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentError, MomentFile, MomentRecord, Report, SolveOptions, solve};
@@ -19,12 +19,8 @@ use crate::pipeline::{Crops, learning_batches};
 use crate::setup::OpenedDevice;
 use crate::weights::Weights;
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// Batches that are loaded ahead of the one that is computed.
-const AHEAD: usize = 2;
 
 /// Learns from all inputs of the command line.
 pub fn run(options: &Options) -> Result<Outcome, Failure> {
@@ -140,12 +136,7 @@ impl Job<'_> {
             None => (Moments::allocate(self.weights.network(), options.second_moments)?, Tally::default()),
         };
         let mut progress = Progress::new(self.inputs.len(), options.quiet);
-        let tell = |progress: &Progress, notice: &str| {
-            if !options.quiet {
-                progress.line(notice);
-            }
-        };
-        notice.iter().for_each(|notice| tell(&progress, notice));
+        notice.iter().for_each(|notice| progress.notice(notice));
         if tally.position.input > 0 || tally.position.crop > 0 {
             let text = format!(
                 "going on after {} of {} inputs, from {}",
@@ -153,7 +144,7 @@ impl Job<'_> {
                 self.inputs.len(),
                 path_text(checkpoints.path())
             );
-            tell(&progress, &text);
+            progress.notice(&text);
             progress.begin_at(tally.position.input);
         }
         let mut learner = backend.learn(moments)?;
@@ -164,7 +155,7 @@ impl Job<'_> {
             learning_batches(self.inputs.clone(), load, crops, threads, size, AHEAD, tally.position);
         for batch in batches {
             tally.add(&mut *learner, &batch, (&self.inputs, options.crops.unwrap_or(1)), &progress)?;
-            backend.notices().iter().for_each(|notice| tell(&progress, notice));
+            backend.notices().iter().for_each(|notice| progress.notice(notice));
             progress.advance(batch.finished + batch.failed.len());
             if interrupt.requested() {
                 progress.finish();
@@ -254,9 +245,6 @@ impl Job<'_> {
 
     /// Tells something on standard error.
     fn say(&self, text: &str) {
-        if !self.options.quiet {
-            // Nothing can be done when standard error is closed or full.
-            let _ = writeln!(std::io::stderr(), "{text}");
-        }
+        say(self.options.quiet, text);
     }
 }

@@ -6,6 +6,7 @@ use super::source::{Source, Sums};
 use super::summing::Summing;
 use super::{Options, table};
 use crate::cli::exit::{Failure, Outcome, print};
+use crate::cli::progress::say;
 use crate::evaluate::quality::{Candidates, LayerQuality, QualityOptions, check_memory, quality};
 use crate::images::{InputImage, Shard};
 use crate::network::ParametricLayer;
@@ -15,7 +16,6 @@ use crate::setup::find_patterns;
 use crate::weights::{TensorFile, Weights};
 use serde_json::{Map, Value};
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -130,7 +130,7 @@ impl Given {
         if let Some((layer, bytes)) = needed {
             let needed = bytes.div_ceil(1 << 20);
             say(
-                options,
+                options.quiet,
                 &format!("measuring will take up to {needed} MiB of memory besides sums, for {layer}"),
             );
         }
@@ -178,7 +178,7 @@ fn measure(options: &Options, weights: &Weights, sets: &Sets, files: &Files) -> 
     let report = quality(&measured, |layer| {
         done += 1;
         let title = titles.get(done - 1).map_or("", String::as_str);
-        say(options, &format!("{title} ({done} of {}): {:.1} s", titles.len(), layer.seconds));
+        say(options.quiet, &format!("{title} ({done} of {}): {:.1} s", titles.len(), layer.seconds));
     })?;
     report.layers.iter().for_each(|layer| warn_of_undefined(options, layer));
     let patterns = sets.patterns.iter();
@@ -262,7 +262,7 @@ fn warn_of_shared_images(
     evaluated: &Source,
 ) {
     match fitted {
-        None => say(options, "v is fitted on the images that ρ is taken on; --fit takes others"),
+        None => say(options.quiet, "v is fitted on the images that ρ is taken on; --fit takes others"),
         Some(fitted) if fitted.overlaps(evaluated) => {
             warn(options, "v is fitted on images that ρ is taken on too: ρ is in sample, and too low");
         }
@@ -296,13 +296,5 @@ fn warn_of_undefined(options: &Options, layer: &LayerQuality) {
 }
 
 fn warn(options: &Options, text: &str) {
-    say(options, &format!("warning: {text}"));
-}
-
-/// Tells something on standard error.
-fn say(options: &Options, text: &str) {
-    if !options.quiet {
-        // Nothing can be done when standard error is closed or full.
-        let _ = writeln!(std::io::stderr(), "{text}");
-    }
+    say(options.quiet, &format!("warning: {text}"));
 }

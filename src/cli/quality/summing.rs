@@ -7,7 +7,7 @@ use crate::cli::exit::Failure;
 use crate::cli::identity::{FAILED, Sampling, run};
 use crate::cli::images::{ImageOptions, leave_repeated_out};
 use crate::cli::progress::Progress;
-use crate::cli::tally::Tally;
+use crate::cli::tally::{AHEAD, Tally};
 use crate::images::{InputImage, Shard};
 use crate::patterns::MomentRecord;
 use crate::pipeline::{Crops, learning_batches};
@@ -16,9 +16,6 @@ use crate::weights::Weights;
 use serde_json::json;
 use std::ffi::OsString;
 use std::sync::Arc;
-
-/// Batches that are loaded ahead of the one that is computed.
-const AHEAD: usize = 2;
 
 /// Sums over images: opens the device when the first are made.
 pub struct Summing<'a> {
@@ -65,15 +62,10 @@ impl<'a> Summing<'a> {
             )));
         }
         let mut progress = Progress::new(inputs.len(), options.quiet);
-        let tell = |progress: &Progress, notice: &str| {
-            if !options.quiet {
-                progress.line(notice);
-            }
-        };
         if first {
-            notice.iter().for_each(|notice| tell(&progress, notice));
+            notice.iter().for_each(|notice| progress.notice(notice));
         }
-        tell(&progress, &format!("{} images {what}", inputs.len()));
+        progress.notice(&format!("{} images {what}", inputs.len()));
         let moments = Moments::allocate(self.weights.network(), second_moments)?;
         let mut learner = backend.learn(moments)?;
         let crops = options.crops.map(|count| Crops { count, seed: options.seed });
@@ -90,7 +82,7 @@ impl<'a> Summing<'a> {
         );
         for batch in batches {
             tally.add(&mut *learner, &batch, (&inputs, options.crops.unwrap_or(1)), &progress)?;
-            backend.notices().iter().for_each(|notice| tell(&progress, notice));
+            backend.notices().iter().for_each(|notice| progress.notice(notice));
             progress.advance(batch.finished + batch.failed.len());
         }
         progress.finish();

@@ -6,12 +6,10 @@ use super::constant::is_constant;
 use super::covariance::Covariance;
 use super::directions::dot;
 use super::fit::{Block, Functionals};
+use super::functional::CANCELLED;
 use super::multiplier::Multiplier;
 use super::neuron_sums::NeuronSums;
 use super::report::{Reason, Rho};
-
-/// Share of its terms up to which a variance has cancelled to rounding errors.
-const CANCELLED: f64 = 1e-12;
 
 /// The set that ρ is taken on, of one layer.
 pub struct Evaluation<'a> {

@@ -24,7 +24,7 @@
 pub const BASIS: usize = 3;
 
 /// Share of its terms up to which a variance has cancelled to rounding errors.
-const CANCELLED: f64 = 1e-12;
+pub const CANCELLED: f64 = 1e-12;
 
 /// Share of a variance up to which what the others leave of it is nothing. What is lost is of the same order, since v is
 /// the best.
