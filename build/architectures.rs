@@ -60,15 +60,21 @@ impl Architectures {
         Ok(Architectures { list })
     }
 
-    /// As nvcc takes them.
-    pub fn flags(&self) -> Vec<String> {
+    /// As nvcc takes them; of one of them alone, or of all.
+    pub fn flags(&self, only: Option<&str>) -> Vec<String> {
         let mut flags = Vec::new();
-        for Architecture { capability, ptx } in &self.list {
+        let wanted = |architecture: &&Architecture| only.is_none_or(|only| architecture.capability == only);
+        for Architecture { capability, ptx } in self.list.iter().filter(wanted) {
             let ptx = if *ptx { format!(",compute_{capability}") } else { String::new() };
             flags.push("-gencode".to_owned());
             flags.push(format!("arch=compute_{capability},code=[sm_{capability}{ptx}]"));
         }
         flags
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(&self, capability: &str) -> bool {
+        self.list.iter().any(|architecture| architecture.capability == capability)
     }
 
     /// Machine code first: `sm_80`, `sm_90a`, `compute_80`.

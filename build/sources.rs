@@ -16,6 +16,13 @@ pub struct Source {
     pub contents: BTreeMap<String, Vec<u8>>,
 }
 
+impl Source {
+    /// The one architecture it is for: names begin with `hopper_` where instructions of compute capability 9.0 are used.
+    pub fn only(&self) -> Option<&'static str> {
+        self.stem.starts_with("hopper_").then_some("90a")
+    }
+}
+
 /// Every .cu file in `folder`, by name. Cargo runs the build again when one of them, or what they include, changes.
 ///
 /// (A new .cu file alone does not: cargo would watch the folder with all that is in it, and each change in host/ would

@@ -15,6 +15,12 @@ struct alignas(16) ArgmaxWords {
 
 __device__ __forceinline__ bool mask_bit(unsigned word, int j, int e) { return (word >> (2 * j + e) & 1u) != 0; }
 
+// Moves the bits of a word up by one, and sets the lowest where z > 0: where 0 - z has a sign, which is +0 for both zeros. (A shift
+// across two registers; a comparison, a selection and an addition would take the slower half of the arithmetic units three times.)
+__device__ __forceinline__ unsigned push_positive(unsigned word, float z) {
+    return word << 1 | __float_as_uint(0.0f - z) >> 31;
+}
+
 // The word that holds both channels 8 * j + 2 * q + e, chosen and not indexed: registers have no addresses.
 __device__ __forceinline__ unsigned word_of(const ArgmaxWords &argmax, int q) {
     const unsigned even = q & 2 ? argmax.words[2] : argmax.words[0];

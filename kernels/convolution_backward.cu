@@ -3,7 +3,7 @@
 #include "bits.cuh"
 #include "convolution.cuh"
 #include "largest.cuh"
-#include "staging.cuh"
+#include "scatter.cuh"
 
 template <class Tile> class BackwardEpilogue {
     using Element = typename Tile::Element;
@@ -73,33 +73,10 @@ template <class Tile> class BackwardEpilogue {
         raise_images(below.output_scale.largest, rows, largest, images);
     }
 
-    // Every value goes to its window's argmax; the other three positions of the window, and an odd last row or column, which no
-    // window covers, get zeros.
     __device__ __forceinline__ void scatter() const {
-        const int height = below.unpooled_height, width = below.unpooled_width;
         staging.for_each(64, [&](int row, int chunk, const Vector<Element> &vector) {
-            const Row window = rows[row];
-            if (window.position < 0) {
-                return;
-            }
-            const ArgmaxWords argmax =
-                pointer<const ArgmaxWords>(below.argmax)[word_index(window.position, operand.outputs, group, 0) / 4];
-            // The window reaches a row or a column further at an odd border.
-            const int last_row = height % 2 == 1 && window.y == operand.height - 1 ? 2 : 1;
-            const int last_column = width % 2 == 1 && window.x == operand.width - 1 ? 2 : 1;
-            const int corner = (window.image * height + 2 * window.y) * width + 2 * window.x;
-            for (int dy = 0; dy <= last_row; ++dy) {
-                for (int dx = 0; dx <= last_column; ++dx) {
-                    Vector<Element> selected;
-#pragma unroll
-                    for (int k = 0; k < Vector<Element>::count; ++k) {
-                        const int channel = chunk * Vector<Element>::count + k;
-                        const int source = argmax_of(word_of(argmax, channel % 8 / 2), channel / 8, channel % 2);
-                        const bool here = dy < 2 && dx < 2 && source == 2 * dy + dx;
-                        selected.values[k] = here ? vector.values[k] : Element{};
-                    }
-                    staging.at(below.output, corner + dy * width + dx, operand.outputs, group, chunk) = selected;
-                }
+            if (rows[row].position >= 0) {
+                scatter_window(below, operand, rows[row], group, chunk, vector);
             }
         });
     }

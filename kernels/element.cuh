@@ -43,6 +43,16 @@ template <> __device__ __forceinline__ float narrow(double value) { return float
 
 #endif
 
+// z as an element that is positive where z is.
+template <class Element> __device__ __forceinline__ Element narrow_with_sign(float z) {
+    const Element rounded = narrow<Element>(z);
+    if constexpr (sizeof(Element) == 2) {
+        return z > 0.0f && rounded.bits == 0 ? Element{1} : rounded;
+    } else {
+        return rounded;
+    }
+}
+
 // Two 16-bit elements in a register as instructions take them, the first one low.
 template <class Element> __device__ __forceinline__ unsigned narrow_pair(float first, float second);
 #ifdef VGGX_HOST

@@ -245,8 +245,7 @@ template <class Element> __device__ __forceinline__ void moment_pilots(const Vgg
         sums[n] = sum_of_slices(partials + n * outputs, parameters.slices, 3 * int64_t(outputs));
     }
     if (threadIdx.x % 32 == 0) {
-        const double positions = double(pointer<const int>(maps.common)[2]) * double(maps.height * maps.width);
-        const double negative = positions - sums[0];
+        const double negative = counted_positions(maps) - sums[0];
         float *pilots = pointer<float>(parameters.pilots) + neuron;
         pilots[0] = sums[0] > 0.0 ? widen(narrow<Element>(sums[1] / sums[0])) : 0.0f;
         pilots[outputs] = negative > 0.0 ? widen(narrow<Element>(sums[2] / negative)) : 0.0f;
@@ -312,7 +311,7 @@ VGGX_KERNEL(moment_responses, VggxMomentResponses, 256, 4) {
         const int *common = pointer<const int>(maps.common);
         const double z_unit = ldexp(1.0, common[1]), unit = 2.0 * z_unit;
         const double positive = pointer<const double>(parameters.counts)[neuron];
-        const double negative = double(common[2]) * double(maps.height * maps.width) - positive;
+        const double negative = counted_positions(maps) - positive;
         const double bias = double(pointer<const float>(parameters.bias)[neuron]);
         const float *pilots = pointer<const float>(parameters.pilots) + neuron;
         pointer<double>(parameters.positive_count)[neuron] += positive;

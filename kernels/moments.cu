@@ -50,21 +50,6 @@ template <class Tile> class MomentRing {
     unsigned char *inside;
 };
 
-// Which part of the sums a block has.
-struct MomentBlock {
-    int tile;   // of the fan-in
-    int neuron; // the first of 64
-    int chunk;  // of the positions
-
-    // Blocks that follow each other have the same positions: x and z stay in the L2 cache.
-    __device__ __forceinline__ MomentBlock(int tiles, int outputs) {
-        const int groups = outputs / 64, index = int(blockIdx.x);
-        tile = index % tiles;
-        neuron = index / tiles % groups * 64;
-        chunk = index / tiles / groups;
-    }
-};
-
 template <class Element, bool Convolution> class MomentKernel {
     using Tile = MomentTile<Element, Convolution>;
     using Rows = typename Tile::Rows;
@@ -73,7 +58,7 @@ template <class Element, bool Convolution> class MomentKernel {
   public:
     __device__ __forceinline__ MomentKernel(const VggxMoments &parameters, SharedMemory &shared)
         : parameters(parameters), maps(parameters.maps), positions(maps), groups(maps.channels / 64),
-          block(Convolution ? 3 * groups : (groups + Tile::parts - 1) / Tile::parts, maps.outputs),
+          block(int(blockIdx.x), Convolution ? 3 * groups : (groups + Tile::parts - 1) / Tile::parts, maps.outputs),
           ring(shared, parameters.stages), zeros(shared.take<Vector<Element>>(Rows::chunks)) {
         first = block.chunk * parameters.chunk_positions;
         end = min(first + parameters.chunk_positions, positions.all);
@@ -88,8 +73,7 @@ template <class Element, bool Convolution> class MomentKernel {
     __device__ __forceinline__ void run() {
         const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
         const int part = warp / 4, quarter = warp % 4 * 16;
-        const float *pilots = pointer<const float>(parameters.pilots) + block.neuron + quarter;
-        const LanePilots<Element> neurons(pilots, pilots + maps.outputs, lane);
+        const LaneNeurons<Element> neurons(parameters, block.neuron + quarter, lane);
         MomentSums<4> sums = {};
         const int count = (end - first + Tile::positions - 1) / Tile::positions;
         int to_load = 0;
@@ -179,7 +163,7 @@ template <class Element, bool Convolution> class MomentKernel {
     }
 
     __device__ __forceinline__ void multiply(MomentSums<4> &sums, const MomentStage<Tile> &slot, int part, int quarter,
-                                             const LanePilots<Element> &neurons, int lane) const {
+                                             const LaneNeurons<Element> &neurons, int lane) const {
         // Where a tap lies outside the map, a row of zeros.
         const auto row_of = [&](int position, unsigned &key) -> const unsigned char * {
             if (!Convolution) {
@@ -197,7 +181,7 @@ template <class Element, bool Convolution> class MomentKernel {
     const VggxMomentMaps &maps;
     const BatchPositions positions;
     const int groups;
-    const MomentBlock block;
+    const MomentPart block;
     MomentRing<Tile> ring;
     Vector<Element> *zeros;
     int first, end; // of the chunk

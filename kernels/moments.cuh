@@ -1,6 +1,10 @@
 // The masked covariance reduction: products of a layer's patches x with what its pre-activations z become, summed over positions.
 //
-//   D = Xᵀ · [g₊, m, g₋]     m = 1 where z > 0, g₊ = g · m, g₋ = g · (1 − m), g = (z − c) / 2 with the pilot c of z's regime
+//   D = Xᵀ · [g₊, n, g₋]     m = 1 where z > 0, g₊ = g · m, g₋ = g · (1 − m), g = (z − c) / 2 with the pilot c of z's regime;
+//                             n = 1 in the regime that has fewer positions: m, or 1 − m where z is mostly positive
+//
+// The other regime's sum of x is what n leaves of all x, which is summed in float64. Were m summed always, the negative regime of a
+// neuron that is nearly always active would be what float32 lost of a large sum: tensor cores truncate, so all of it to one side.
 //
 // All three operands are made in registers from one read of z. A warp has 16 neurons and, as rows, 16 * Fragments channels; lane
 // 4 * g + q holds in values[product][i][j][2 * h + e] row 16 * i + 8 * h + g and neuron 8 * j + 2 * q + e, whether tensor cores
@@ -12,7 +16,7 @@
 
 // The three products.
 #define VGGX_MOMENT_POSITIVE_XG 0
-#define VGGX_MOMENT_POSITIVE_X 1
+#define VGGX_MOMENT_RARER_X 1
 #define VGGX_MOMENT_NEGATIVE_XG 2
 
 template <int Fragments> struct MomentSums {
@@ -44,7 +48,7 @@ struct alignas(8) PositionFactors {
     float pilot;
 };
 
-// Operands of positions, beside their z: g from these, m as a number.
+// Operands of positions, beside their z: g from these, n as a number.
 template <class Element> struct PositionOperands {
     PositionFactors *factors;
     Element *ones;
@@ -68,51 +72,87 @@ __device__ __forceinline__ float deviation(float z, const Pilots &pilots, const 
     return fmaf(z, factors.deviation, -(pilots.of(z) * factors.pilot));
 }
 
-// Two positions' g and m of one neuron, split by regime.
+// The positions of a batch that count.
+__device__ __forceinline__ double counted_positions(const VggxMomentMaps &maps) {
+    return double(pointer<const int>(maps.common)[2]) * double(maps.height * maps.width);
+}
+
+// Whether the negative regime is the rarer one, in this batch.
+__device__ __forceinline__ bool mostly_positive(const VggxMoments &parameters, int neuron) {
+    return 2.0 * pointer<const double>(parameters.counts)[neuron] > counted_positions(parameters.maps);
+}
+
+// Of a neuron: its pilots, and whether z is mostly positive.
+struct NeuronRegimes {
+    Pilots pilots;
+    bool mostly_positive;
+
+    NeuronRegimes() = default;
+    __device__ __forceinline__ NeuronRegimes(const VggxMoments &parameters, int neuron)
+        : mostly_positive(::mostly_positive(parameters, neuron)) {
+        const float *values = pointer<const float>(parameters.pilots) + neuron;
+        pilots = {values[0], values[parameters.maps.outputs]};
+    }
+};
+
+// Two positions' operands of one neuron.
 template <class Element>
-__device__ __forceinline__ void form_pair(unsigned z, const Pilots &pilots, const PositionFactors (&factors)[2], unsigned ones,
+__device__ __forceinline__ void form_pair(unsigned z, const NeuronRegimes &neuron, const PositionFactors (&factors)[2], unsigned ones,
                                           unsigned (&operands)[3]) {
     const float first = widen_low<Element>(z), second = widen_high<Element>(z);
     const unsigned pair =
-        narrow_pair<Element>(deviation(first, pilots, factors[0]), deviation(second, pilots, factors[1]));
+        narrow_pair<Element>(deviation(first, neuron.pilots, factors[0]), deviation(second, neuron.pilots, factors[1]));
     const unsigned mask = (first > 0.0f ? 0x0000ffffu : 0u) | (second > 0.0f ? 0xffff0000u : 0u);
     operands[VGGX_MOMENT_POSITIVE_XG] = pair & mask;
-    operands[VGGX_MOMENT_POSITIVE_X] = ones & mask;
+    operands[VGGX_MOMENT_RARER_X] = ones & (neuron.mostly_positive ? ~mask : mask);
     operands[VGGX_MOMENT_NEGATIVE_XG] = pair & ~mask;
 }
 
-// The neurons of a lane: what it makes operands of. Tensor cores want 8 * j + g; the float32 kernels 8 * j + 2 * q + e.
-template <class Element> struct LanePilots {
-    Pilots pilots[2];
+// The neurons of a lane, of the 16 from `first` on: what it makes operands of. Tensor cores want 8 * j + g; the float32 kernels
+// 8 * j + 2 * q + e.
+template <class Element> struct LaneNeurons {
+    NeuronRegimes of[2];
 
-    __device__ __forceinline__ LanePilots(const float *positive, const float *negative, int lane) {
+    __device__ __forceinline__ LaneNeurons(const VggxMoments &parameters, int first, int lane) {
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
-            pilots[j] = {positive[8 * j + lane / 4], negative[8 * j + lane / 4]};
+            of[j] = NeuronRegimes(parameters, first + 8 * j + lane / 4);
         }
     }
 };
 
-template <> struct LanePilots<float> {
-    Pilots pilots[2][2];
-
-    __device__ __forceinline__ LanePilots(const float *positive, const float *negative, int lane) {
+template <> struct LaneNeurons<float> {
+    __device__ __forceinline__ LaneNeurons(const VggxMoments &parameters, int first, int lane) {
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
-                const int neuron = 8 * j + 2 * (lane % 4) + e;
-                pilots[j][e] = {positive[neuron], negative[neuron]};
+                const NeuronRegimes regimes(parameters, first + 8 * j + 2 * (lane % 4) + e);
+                signed_pilots[j][e] = regimes.pilots;
+                if (regimes.mostly_positive) {
+                    signed_pilots[j][e].positive = -regimes.pilots.positive;
+                }
             }
         }
     }
+
+    __device__ __forceinline__ Pilots pilots(int j, int e) const {
+        return {fabsf(signed_pilots[j][e].positive), signed_pilots[j][e].negative};
+    }
+    __device__ __forceinline__ bool mostly_positive(int j, int e) const {
+        return __float_as_int(signed_pilots[j][e].positive) < 0;
+    }
+
+  private:
+    // The positive regime's pilot is never negative: its sign says whether z is mostly positive, for which no registers are left.
+    Pilots signed_pilots[2][2];
 };
 
 // Tensor cores, 16 positions at a time.
 template <class Element, int Count, int Fragments, class RowOf>
 __device__ __forceinline__ void multiply_fragments(MomentSums<Fragments> &sums, RowOf row_of, const unsigned char *z, int neuron,
                                                    const PositionOperands<Element> &operands,
-                                                   const LanePilots<Element> &neurons, int lane) {
+                                                   const LaneNeurons<Element> &neurons, int lane) {
     using Neurons = PositionRows<Element, 64>;
     const int q = lane % 4;
     const unsigned z_address = shared_address(z);
@@ -129,7 +169,7 @@ __device__ __forceinline__ void multiply_fragments(MomentSums<Fragments> &sums, 
 #pragma unroll
             for (int j = 0; j < 2; ++j) {
                 unsigned formed[3];
-                form_pair<Element>(values[2 * j + half], neurons.pilots[j], factors, ones, formed);
+                form_pair<Element>(values[2 * j + half], neurons.of[j], factors, ones, formed);
 #pragma unroll
                 for (int product = 0; product < 3; ++product) {
                     b[product][j][half] = formed[product];
@@ -156,7 +196,7 @@ __device__ __forceinline__ void multiply_fragments(MomentSums<Fragments> &sums, 
 // Plain float32, position after position, one fused multiply-add a term.
 template <int Count, int Fragments, class RowOf>
 __device__ __forceinline__ void multiply_plainly(MomentSums<Fragments> &sums, RowOf row_of, const unsigned char *z, int neuron,
-                                                 const PositionOperands<float> &operands, const LanePilots<float> &neurons,
+                                                 const PositionOperands<float> &operands, const LaneNeurons<float> &neurons,
                                                  int lane) {
     using Neurons = PositionRows<float, 64>;
     const int g = lane / 4, q = lane % 4;
@@ -170,9 +210,9 @@ __device__ __forceinline__ void multiply_plainly(MomentSums<Fragments> &sums, Ro
             const float *values = reinterpret_cast<const float *>(z + Neurons::element(position, neuron + 8 * j + 2 * q));
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
-                const float value = values[e], formed = deviation(value, neurons.pilots[j][e], factors);
+                const float value = values[e], formed = deviation(value, neurons.pilots(j, e), factors);
                 b[VGGX_MOMENT_POSITIVE_XG][j][e] = value > 0.0f ? formed : 0.0f;
-                b[VGGX_MOMENT_POSITIVE_X][j][e] = value > 0.0f ? one : 0.0f;
+                b[VGGX_MOMENT_RARER_X][j][e] = (value > 0.0f) != neurons.mostly_positive(j, e) ? one : 0.0f;
                 b[VGGX_MOMENT_NEGATIVE_XG][j][e] = value > 0.0f ? 0.0f : formed;
             }
         }
@@ -206,7 +246,7 @@ __device__ __forceinline__ void multiply_plainly(MomentSums<Fragments> &sums, Ro
 template <class Element, int Count, int Fragments, class RowOf>
 __device__ __forceinline__ void multiply_positions(MomentSums<Fragments> &sums, RowOf row_of, const unsigned char *z, int neuron,
                                                    const PositionOperands<Element> &operands,
-                                                   const LanePilots<Element> &neurons, int lane) {
+                                                   const LaneNeurons<Element> &neurons, int lane) {
     if constexpr (sizeof(Element) == 2) {
         multiply_fragments<Element, Count>(sums, row_of, z, neuron, operands, neurons, lane);
     } else {
@@ -224,52 +264,66 @@ struct BatchPositions {
           z_factors(input_factors + maps.images) {}
 };
 
+// Which part of the sums a block has, or one after the other: number `index` of them.
+struct MomentPart {
+    int tile;   // of the fan-in
+    int neuron; // the first of 64
+    int chunk;  // of the positions
+
+    // Parts that follow each other have the same positions: x and z stay in the L2 cache.
+    __device__ __forceinline__ MomentPart(int index, int tiles, int outputs) {
+        const int groups = outputs / 64;
+        tile = index % tiles;
+        neuron = index / tiles % groups * 64;
+        chunk = index / tiles / groups;
+    }
+};
+
 __device__ __forceinline__ int fan_in_of(const VggxMomentMaps &maps) {
     return maps.channels == 3 ? VGGX_IMAGE_DEPTH : maps.taps * maps.channels;
 }
 
 // From sums of chunks to the accumulators, in float64 and true units. With C = c - b, y = 2 g + C, so
-//   sum of x y  =  2 * sum of x g  +  C * sum of x,      and x of the negative regime is what the positive leaves of all.
+//   sum of x y  =  2 * sum of x g  +  C * sum of x,      and x of one regime is what the rarer one leaves of all.
 class MomentFlush {
   public:
     __device__ __forceinline__ explicit MomentFlush(const VggxMoments &parameters) : parameters(parameters) {
         const int *common = pointer<const int>(parameters.maps.common);
         input_unit = ldexp(1.0, common[0]);
         z_unit = ldexp(1.0, common[1]);
-        positions = double(common[2]) * double(parameters.maps.height * parameters.maps.width);
     }
 
     // What belongs to a neuron.
     struct Neuron {
         double positive_offset, negative_offset;
-        bool always_positive; // in this batch
+        bool mostly_positive;
     };
 
     __device__ __forceinline__ Neuron neuron(int column) const {
-        const float *pilots = pointer<const float>(parameters.pilots) + column;
+        const NeuronRegimes regimes(parameters, column);
         const double bias = double(pointer<const float>(parameters.bias)[column]);
-        const double negative_offset = double(pilots[parameters.maps.outputs]) * z_unit - bias;
-        const bool always_positive = pointer<const double>(parameters.counts)[column] >= positions;
-        return {double(pilots[0]) * z_unit - bias, always_positive ? 0.0 : negative_offset, always_positive};
+        return {double(regimes.pilots.positive) * z_unit - bias, double(regimes.pilots.negative) * z_unit - bias,
+                regimes.mostly_positive};
     }
 
     // Adds the sums of the three products at a row of the fan-in.
     __device__ __forceinline__ void add(const Neuron &neuron, int row, int column, const double (&products)[3]) const {
         const int64_t at = int64_t(row) * parameters.maps.outputs + column;
         const double all = pointer<const double>(parameters.input_sums)[row];
-        // Without a negative position all of x is positive: what the float32 sums lost must not be left to the other regime.
-        const double positive = neuron.always_positive ? all : products[VGGX_MOMENT_POSITIVE_X] * input_unit;
+        const double rarer = products[VGGX_MOMENT_RARER_X] * input_unit, other = all - rarer;
+        const double positive = neuron.mostly_positive ? other : rarer;
+        const double negative = neuron.mostly_positive ? rarer : other;
         const double unit = 2.0 * input_unit * z_unit;
         pointer<double>(parameters.positive_x)[at] += positive;
         pointer<double>(parameters.positive_xy)[at] +=
             products[VGGX_MOMENT_POSITIVE_XG] * unit + neuron.positive_offset * positive;
         pointer<double>(parameters.negative_xy)[at] +=
-            products[VGGX_MOMENT_NEGATIVE_XG] * unit + neuron.negative_offset * (all - positive);
+            products[VGGX_MOMENT_NEGATIVE_XG] * unit + neuron.negative_offset * negative;
     }
 
   private:
     const VggxMoments &parameters;
-    double input_unit, z_unit, positions;
+    double input_unit, z_unit;
 };
 
 // Adds a warp's sums to the accumulators: 16 rows by 16 neurons at a time, by way of `staging`, 3 * 256 floats of the warp's own.

@@ -17,8 +17,7 @@ template <class Element> __device__ __forceinline__ void moments_image(const Vgg
     const int groups = maps.outputs / 64, chunk = int(blockIdx.x) / groups, neuron = int(blockIdx.x) % groups * 64;
     const BatchPositions positions(maps);
     const int first = chunk * parameters.chunk_positions, end = min(first + parameters.chunk_positions, positions.all);
-    const float *pilots = pointer<const float>(parameters.pilots) + neuron + quarter;
-    const LanePilots<Element> neurons(pilots, pilots + maps.outputs, lane);
+    const LaneNeurons<Element> neurons(parameters, neuron + quarter, lane);
     const auto row_of = [&](int position, unsigned &key) -> const unsigned char * {
         key = Patches::key(position);
         return patches + position * Patches::bytes;

@@ -2,7 +2,7 @@
 //
 // Words used throughout
 //
-//   Element    the type that activations and signals are stored in: float16, bfloat16 or float.
+//   Element    the type that activations and signals are stored in: float16, bfloat16 or float; where it is said, float8 (float8.cuh).
 //   channels   are padded to a multiple of VGGX_CHANNELS (64) everywhere but in images; what is padded holds zeros, both
 //              in maps and in operators. A map is [images, height, width, channels], channels innermost (NHWC).
 //   addresses  are device addresses in integers; 0 stands for "none" where a member says it may be absent.
@@ -23,6 +23,7 @@
 // Stored values stay below 2^15 in magnitude; float16 ends at 65504.
 #define VGGX_STORED_LOG2 15
 // Operators are scaled so that their largest magnitude lies in [2^14, 2^15): float16 then is normal down to 2^-28 of it.
+// In float8 it lies in [2^7, 2^8).
 #define VGGX_OPERATOR_LOG2 15
 // Depth of the image's operator: 9 taps * 3 channels, padded.
 #define VGGX_IMAGE_DEPTH 32
@@ -111,13 +112,89 @@ typedef struct {
     VggxBelow below;
 } VggxConvolutionBackward;
 
-// convolution_image_{f16,bf16,f32}: the first layer. Grid and threads as a 256x64 tile of convolution_forward.
+// What TMA copies of a tensor at a time, as cuTensorMapEncodeTiled writes it.
+typedef struct __attribute__((aligned(128))) {
+    uint64_t words[16];
+} VggxTensorMap;
+
+// Convolutions by warpgroups (compute capability 9.0): how positions are put together to tiles, and what is copied for them.
+//
+// A tile is a box of 2^tile_width_log2 x 2^tile_height_log2 positions of 2^tile_images_log2 images, 128 in all (256 of
+// hopper_resident_*); tiles follow each other along x, then y, then images, and reach over the borders. What is copied has two rows more:
+// shifted by a column of the taps, it serves the three taps of that column. Rows of the product go along x, then y, then images, or with
+// `images_between` along x, then images, then y: then a step along y is whole groups of eight rows for narrow tiles too, but no warp
+// holds whole windows of a pool. Sums go over blocks of 64 channels, in each over the columns of the taps, in each over their rows.
+typedef struct {
+    VggxTensorMap map;       // of operand.input as [images, height, width, channels], or [height, images, width, channels] with
+                             // images_between; boxes of 64 channels and a tile with two rows more, 128-byte swizzle
+    VggxTensorMap operator_; // of operand.operator_ as [outputs, 9 * channels]; boxes of 64 x the columns of the kernel, half of them for
+                             // hopper_*_cluster, 128-byte swizzle
+    int32_t tile_width_log2; // 3 without images_between; 4 of hopper_resident_*
+    int32_t tile_height_log2; // at least 1
+    int32_t tile_images_log2; // 0 or 1 without images_between
+    int32_t images_between;  // 1 or 0; 0 with VGGX_RECTIFY_POOL
+    int32_t map_slots;       // of a ring: each holds the boxes of two tiles; of hopper_resident_*, of one
+    int32_t operator_slots;  // of a ring: each holds a box of the operator; hopper_resident_*: all 9 * channels / 64 of them
+} VggxBoxes;
+
+// Threads of hopper_*: a warpgroup that copies, and two that multiply a tile each.
+#define VGGX_HOPPER_THREADS 384
+// Bytes that each of the eight multiplying warps stages results in: 16 positions of 64 channels in float32.
+#define VGGX_HOPPER_STAGING 4096
+// The most slots of both rings.
+#define VGGX_HOPPER_SLOTS 32
+
+// hopper_forward_{f16,bf16}_{256x64,256x128}: positions x outputs of a block, as convolution_forward with taps = 9, epilogues VGGX_RECTIFY
+// and VGGX_RECTIFY_POOL; outputs are a multiple of the columns. Any grid along x: blocks take pairs of tiles, for all columns one after the
+// other, until none is left. Dynamic shared memory: map_slots * 2 * 128 * (positions of a box) + operator_slots * columns * 128 +
+// 8 * VGGX_HOPPER_STAGING + VGGX_HOPPER_SLOTS * 16. layer.operand.stages is not used.
+//
+// hopper_forward_{f16,bf16}_{256x64,256x128}_cluster: the same by clusters of two blocks, which take different pairs of tiles for the same
+// columns and bring each other half of the operator. The grid is a multiple of two.
+//
+// Maps of the layer's own extents leave hopper_{forward,backward}_* by TMA: a box holds 64 channels of the 16 positions of a warp, which
+// are two rows or two images of a tile 8 wide, and so on for others; dimensions and swizzle are those of boxes.map. hopper_resident_*
+// stores them itself and does not use these.
+typedef struct {
+    VggxBoxes boxes;
+    VggxTensorMap output;    // of layer.output; not used with VGGX_RECTIFY_POOL
+    VggxTensorMap pre_activation; // of layer.pre_activation; not used where there is none
+    VggxConvolutionForward layer;
+} VggxHopperForward;
+
+// hopper_backward_{f16,bf16}_{256x64,256x128}{,_cluster}: the same as convolution_backward. hopper_backward_{f16_to_f8,f8}_256x128 and
+// hopper_backward_f8_to_f16_{256x64,256x128}, each {,_cluster}: the input is float8, or the output, or both. An input in float8 comes with an
+// operator in float8, channels that are a multiple of 128, and boxes of 128 channels; sums go over blocks of so many. Values stored in
+// float8 are at most 2^8 (stored_log2 in float8.cuh), largest and exponent as ever; they do not leave by boxes.
+typedef struct {
+    VggxBoxes boxes;
+    VggxTensorMap output;    // of layer.below.output; not used with VGGX_BELOW_POOL
+    VggxConvolutionBackward layer;
+} VggxHopperBackward;
+
+// hopper_resident_forward_{f16,bf16}_256x64, hopper_resident_backward_{f16,bf16}_256x64: the same with the whole operator of 64 outputs in
+// shared memory, and tiles of 16 x 16 positions of one image, one a warpgroup, in turn. Grid (any number, outputs / 64): blocks keep their
+// outputs. Dynamic shared memory: operator_slots * 64 * 128 + map_slots * 128 * (positions of a box) + 2 * VGGX_RESIDENT_EXCHANGE +
+// VGGX_HOPPER_SLOTS * 16. At most VGGX_HOPPER_SLOTS - 3 map slots.
+//
+// Bytes through which the warps of a warpgroup tell each other bits: 16 a thread.
+#define VGGX_RESIDENT_EXCHANGE 2048
+
+// convolution_image_{f16,bf16,f32}: the first layer. Grid (images * ceil(height / 8) * ceil(width / 32) * outputs / 64), 128 threads: a
+// block has 64 outputs at 8x32 positions of an image.
 // operand.input is Element [images, height, width, 3], operand.operator_ is Element [outputs, VGGX_IMAGE_DEPTH] with depth
-// 3 * tap + channel; operand.channels, taps and stages are not used. Dynamic shared memory: 256 * 64 * sizeof(Element) + 256 * 16.
+// 3 * tap + channel; operand.channels, taps and stages are not used. Dynamic shared memory: (320 * VGGX_IMAGE_DEPTH + 4 * 32 * 64) *
+// sizeof(Element) + 256 * 16.
 // Parameters: VggxConvolutionForward.
 
-// signal_image_{f16,bf16,f32}: the last backward step, from the first layer's output to the image, no gate.
-// Grid (ceil(width / 32), ceil(height / 8), images), 256 threads. Shared memory: 10 * 34 * 64 * sizeof(Element) + 9 * 64 * 16.
+// Pixels of a block of signal_image_{f16,bf16}.
+#define VGGX_SIGNAL_ROWS 16
+#define VGGX_SIGNAL_COLUMNS 62
+
+// The last backward step, from the first layer's output to the image, no gate.
+// signal_image_{f16,bf16}: grid (ceil(width / VGGX_SIGNAL_COLUMNS), ceil(height / VGGX_SIGNAL_ROWS), images), 128 threads. Shared
+// memory: VGGX_SIGNAL_ROWS * 9 * (VGGX_SIGNAL_COLUMNS + 6) * 4 + 28 * 32 * 8.
+// signal_image_f32: grid (ceil(width / 32), ceil(height / 8), images), 256 threads. Shared memory: 10 * 34 * 64 * 4 + 9 * 64 * 16.
 typedef struct {
     vggx_address input;    // Element [images, height, width, channels]
     VggxScale input_scale;
@@ -188,7 +265,7 @@ typedef struct {
 //   moment_inputs       sum of x, of every tap
 //   moment_regimes      positions and sum of z of both regimes; from these the pilots c, the means of z rounded to Element
 //   moment_deviations   sums of g and g * g, where g = (z - c) / 2, rounded to Element, stands for y: z - b = 2 * g + c - b
-//   moments             sums of x * g in both regimes and of x in the positive one
+//   moments             sums of x * g in both regimes and of x in the one with fewer positions
 //
 // The maps of a layer.
 typedef struct {
@@ -264,7 +341,8 @@ typedef struct {
     vggx_address pilots;   // of VggxMomentResponses, as the counts
     vggx_address counts;
     vggx_address input_sums; // double [fan-in]: batch_sums of VggxMomentInputs; of the first layer, zeros behind its 27
-    vggx_address partials; // float [chunks, 3, fan-in, outputs]: x * g positive, x positive, x * g negative; 0 with one chunk
+    vggx_address partials; // float [chunks, 3, fan-in, outputs]: x * g positive, x of the rarer regime, x * g negative; 0 where
+                           // one chunk is added at once
     vggx_address positive_x; // double [fan-in, outputs], as the following; fan-in = tap * channels + channel
     vggx_address positive_xy;
     vggx_address negative_xy;
@@ -273,6 +351,24 @@ typedef struct {
     int32_t stages;        // of the pipeline: 3 to 8 of a convolution, 2 to 8 of a dense layer
     int32_t reserved;
 } VggxMoments;
+
+// Threads of hopper_moments_*: a warpgroup that copies, and one for each of the three products.
+#define VGGX_HOPPER_MOMENT_THREADS 512
+
+// hopper_moments_{f16,bf16}: what moments_convolution does, by warpgroups (compute capability 9.0), always into partials, of one chunk
+// too. Positions are taken tile after tile (VggxBoxes), and within a tile in the order of its rows; a chunk is chunk_positions / 128 tiles.
+// A block has the three taps of a column of the kernel, 64 channels and 64 neurons of one chunk, and then another one: any grid along x,
+// of at most chunks * 3 * channels / 64 * outputs / 64 blocks. Dynamic shared memory, with S = layer.stages: S * (128 * positions of a
+// box + 128 * 128) + S * 128 * 8 + S * 128 * sizeof(Element) + S * 16, each term rounded up to a multiple of 128.
+typedef struct {
+    VggxTensorMap input;   // of layer.maps.input as VggxBoxes.map: boxes of 64 channels and a tile with two rows more
+    VggxTensorMap pre_activation; // of layer.maps.pre_activation in the same way: boxes of 64 neurons and a tile
+    int32_t tile_width_log2; // as VggxBoxes
+    int32_t tile_height_log2;
+    int32_t tile_images_log2;
+    int32_t images_between;
+    VggxMoments layer;     // stages: slots of the ring, each of a tile; 2 or more
+} VggxHopperMoments;
 
 // average_pool_{f16,bf16,f32}: torch's adaptive average pool to side x side, flattened [row, column, channel]. Averages do
 // not exceed the largest input, so the output has the input's scale. Sums in float32, row by row.
@@ -378,7 +474,7 @@ typedef struct {
 #define VGGX_LAYOUT_IMAGE_FORWARD 2  // Element [outputs padded, VGGX_IMAGE_DEPTH]
 #define VGGX_LAYOUT_IMAGE_BACKWARD 3 // float [9, outputs padded, 4], taps rotated
 
-// prepare_operator_{f16,bf16,f32}: value = first * second * neuron_scale * 2^shift, in double, rounded once.
+// prepare_operator_{f16,bf16,f8,f32}: value = first * second * neuron_scale * 2^shift, in double, rounded once.
 // Every element of the destination is written, padding with zeros. Grid (ceil(destination elements / 256)), 256 threads.
 // operator_largest: bits of the largest |first * second * neuron_scale| rounded to float, by atomicMax, into `destination` (uint32, 0 before).
 // Grid (ceil(source elements / 1024)), 256 threads.
@@ -398,7 +494,7 @@ typedef struct {
                            // else 1): input c * flatten + p becomes p * padded(inputs / flatten) + c
 } VggxPrepareOperator;
 
-// operator_bound_{f16,bf16,f32}: the largest sum of |operator| over a row, rounded up by 1 + 2^-10, by atomicMax of its bits into
+// operator_bound_{f16,bf16,f8,f32}: the largest sum of |operator| over a row, rounded up by 1 + 2^-10, by atomicMax of its bits into
 // `bound` (0 before). Grid (ceil(rows / 8)), 256 threads: a warp a row.
 // operator_bound_image: the same for VGGX_LAYOUT_IMAGE_BACKWARD (three rows). Grid (3), 32 threads.
 typedef struct {
@@ -509,5 +605,49 @@ typedef struct {
     int32_t images;        // in lines
     int32_t stages;
 } VggxSecondDense;
+
+// Copies of images in which patches are replaced (perturb.cu). An image is cut into patches of side * side pixels from its top left on,
+// in scan order; those at the right and at the bottom may be smaller. patches = ceil(height / side) * ceil(width / side).
+
+// What is done with every patch of planes; a thread a patch, which reads it channel after channel in scan order.
+//
+// patch_means: fills every patch, in each channel, with the mean of its values: summed in double, divided, rounded once to float. Grid
+// (ceil(3 * patches / 64), maps), 64 threads.
+// patch_sums: the sums over a patch's pixels and channels, in double. Grid (ceil(patches / 64), maps), 64 threads.
+// patch_ranks: the place of each patch in the order of the sums, the largest first, equal ones in scan order. Grid (ceil(patches / 64),
+// maps), 64 threads.
+typedef struct {
+    vggx_address values;   // float [maps, 3, height, width]; not read by patch_ranks
+    vggx_address means;    // patch_means: float [maps, 3, height, width]
+    vggx_address sums;     // double [maps, patches], none of them NaN: written by patch_sums, read by patch_ranks
+    vggx_address ranks;    // patch_ranks: uint32 [maps, patches]
+    int32_t maps;
+    int32_t height;
+    int32_t width;
+    int32_t side;
+    int32_t absolute;      // patch_sums: sums |value|
+    int32_t least_first;   // patch_ranks: the smallest first, equal ones in scan order too
+} VggxPatches;
+
+// One copy: the patches with ranks first..end - 1 are replaced.
+typedef struct {
+    int32_t image;
+    uint32_t first;
+    uint32_t end;
+    int32_t reserved;
+} VggxAlteredCopy;
+
+// replace_patches: writes copies. Grid (ceil(height * width / 1024), copies), 256 threads: 4 pixels a thread.
+typedef struct {
+    vggx_address images;   // float [images, 3, height, width]
+    vggx_address fillings; // float [images, 3, height, width]: what patches are replaced with
+    vggx_address copies;   // VggxAlteredCopy [copies]
+    vggx_address ranks;    // uint32 [copies, patches]
+    vggx_address output;   // float [copies, 3, height, width]
+    int32_t height;
+    int32_t width;
+    int32_t side;
+    int32_t reserved;
+} VggxReplacePatches;
 
 #endif

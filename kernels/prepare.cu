@@ -1,5 +1,5 @@
 // Operators from the tensors of a file: laid out, scaled by a power of two, padded with zeros.
-#include "octet.cuh"
+#include "float8.cuh"
 #include "reduce.cuh"
 #include "scale.cuh"
 
@@ -120,6 +120,7 @@ template <class Element> __device__ __forceinline__ void operator_bound(const Vg
 
 VGGX_KERNEL(prepare_operator_f16, VggxPrepareOperator, 256, 4) { prepare_operator<float16>(parameters); }
 VGGX_KERNEL(prepare_operator_bf16, VggxPrepareOperator, 256, 4) { prepare_operator<bfloat16>(parameters); }
+VGGX_KERNEL(prepare_operator_f8, VggxPrepareOperator, 256, 4) { prepare_operator<float8>(parameters); }
 VGGX_KERNEL(prepare_operator_f32, VggxPrepareOperator, 256, 4) { prepare_operator<float>(parameters); }
 
 VGGX_KERNEL(operator_largest, VggxPrepareOperator, 256, 4) {
@@ -138,6 +139,7 @@ VGGX_KERNEL(operator_largest, VggxPrepareOperator, 256, 4) {
 
 VGGX_KERNEL(operator_bound_f16, VggxOperatorBound, 256, 4) { operator_bound<float16>(parameters); }
 VGGX_KERNEL(operator_bound_bf16, VggxOperatorBound, 256, 4) { operator_bound<bfloat16>(parameters); }
+VGGX_KERNEL(operator_bound_f8, VggxOperatorBound, 256, 4) { operator_bound<float8>(parameters); }
 VGGX_KERNEL(operator_bound_f32, VggxOperatorBound, 256, 4) { operator_bound<float>(parameters); }
 
 VGGX_KERNEL(operator_bound_image, VggxOperatorBound, 32, 1) {

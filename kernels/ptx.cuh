@@ -47,6 +47,14 @@ __device__ __forceinline__ void ldmatrix_x4_transposed(unsigned (&registers)[4],
                  : "memory");
 }
 
+// Transposes an 8x8 matrix of 16-bit elements across the lanes of a warp: lane 4 * g + q gives columns 2 * q and 2 * q + 1 of row g, the
+// first one low, and gets rows 2 * q and 2 * q + 1 of column g.
+__device__ __forceinline__ unsigned transpose_8x8(unsigned pair) {
+    unsigned result;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(pair));
+    return result;
+}
+
 // d += a * b with a 16x16 (rows of k), b 16x8 (columns of k), d 16x8 in float32. Lane l = 4 * g + q holds
 // a[0]: (row g, k 2q..2q+1), a[1]: (g + 8, 2q..), a[2]: (g, 2q + 8..), a[3]: (g + 8, 2q + 8..);
 // b[0]: (k 2q..2q+1, column g), b[1]: (k 2q + 8.., g); d[0], d[1]: (g, 2q and 2q + 1), d[2], d[3]: (g + 8, same).
@@ -65,6 +73,21 @@ __device__ __forceinline__ void mma_m16n8k16<bfloat16>(float (&d)[4], const unsi
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// max(first, 0) and max(second, 0), rounded, the first one low: one conversion.
+template <class Element> __device__ __forceinline__ unsigned narrow_rectified_pair(float first, float second);
+
+template <> __device__ __forceinline__ unsigned narrow_rectified_pair<float16>(float first, float second) {
+    unsigned pair;
+    asm("cvt.rn.relu.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+    return pair;
+}
+
+template <> __device__ __forceinline__ unsigned narrow_rectified_pair<bfloat16>(float first, float second) {
+    unsigned pair;
+    asm("cvt.rn.relu.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+    return pair;
 }
 
 #endif

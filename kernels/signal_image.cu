@@ -1,5 +1,5 @@
-// The last backward step: 3x3 over many channels into three. As a matrix it is so narrow that tensor cores would idle; float32
-// FMAs keep up with the memory that the input comes from.
+// The last backward step in float32: 3x3 over many channels into three, by fused multiply-adds. (signal_image_products.cu has it for
+// 16-bit elements.)
 //
 // A block computes 8x32 pixels. It stages their halo of 10x34 positions in shared memory, 64 channels at a time, with the
 // operator of those channels. A warp has 4 columns of pixels, a lane the channels of one octet in one column of 8 pixels:
@@ -7,8 +7,7 @@
 // column add up their octets. The order of all sums is fixed by the number of channels alone.
 #include "octet.cuh"
 #include "ptx.cuh"
-#include "reduce.cuh"
-#include "scale.cuh"
+#include "signal_image.cuh"
 
 namespace {
 
@@ -21,27 +20,24 @@ constexpr int octets = group / VGGX_OCTET;
 constexpr int threads = 256;
 static_assert(octets * tile_columns == threads && tile_rows == octets, "a lane ends with one pixel");
 
-// The halo holds chunks of 16 bytes, of which an octet has one (16-bit types) or two (float): [position][chunk of the octet]
-// [octet], so that the eight lanes of a column read 128 contiguous bytes at a time.
-template <class Element> constexpr int chunks_of_octet = VGGX_OCTET / Vector<Element>::count;
+// The halo holds halves of octets, 16 bytes each: [position][half][octet], so that the eight lanes of a column read 128 contiguous
+// bytes at a time.
+constexpr int halves = octets * 2;
 
-template <class Element>
-__device__ __forceinline__ void stage_halo(const VggxSignalImage &parameters, int image, int first_channel,
-                                           Vector<Element> *halo) {
-    constexpr int chunks = octets * chunks_of_octet<Element>;
-    const Element *input = pointer<const Element>(parameters.input);
+__device__ __forceinline__ void stage_halo(const VggxSignalImage &parameters, int image, int first_channel, Vector<float> *halo) {
+    const float *input = pointer<const float>(parameters.input);
     const int top = int(blockIdx.y) * tile_rows - 1;
     const int left = int(blockIdx.x) * tile_columns - 1;
-    for (int i = int(threadIdx.x); i < halo_rows * halo_columns * chunks; i += threads) {
-        const int position = i / chunks;
-        const int chunk = i % chunks;
+    for (int i = int(threadIdx.x); i < halo_rows * halo_columns * halves; i += threads) {
+        const int position = i / halves;
+        const int half = i % halves;
         const int y = top + position / halo_columns;
         const int x = left + position % halo_columns;
         const bool inside = y >= 0 && y < parameters.height && x >= 0 && x < parameters.width;
         const int64_t pixel = (int64_t(image) * parameters.height + y) * parameters.width + x;
-        const int64_t at = pixel * parameters.channels + first_channel + chunk * Vector<Element>::count;
-        const int slot = chunk % chunks_of_octet<Element> * octets + chunk / chunks_of_octet<Element>;
-        cp_async_16(shared_address(halo + position * chunks + slot), inside ? input + at : input, inside);
+        const int64_t at = pixel * parameters.channels + first_channel + half * Vector<float>::count;
+        const int slot = half % 2 * octets + half / 2;
+        cp_async_16(shared_address(halo + position * halves + slot), inside ? input + at : input, inside);
     }
 }
 
@@ -58,17 +54,10 @@ __device__ __forceinline__ void stage_operator(const VggxSignalImage &parameters
     }
 }
 
-// Half an octet.
-template <class Element> struct alignas(4 * sizeof(Element)) Quad {
-    Element values[4];
-};
-
 // Adds what the octet of this lane, in column `column` of the tile, gives to its eight pixels. By halves of an octet, since
 // the weights of a whole one would fill the registers.
-template <class Element>
-__device__ __forceinline__ void add_octet(const Vector<Element> *halo, const float *operator_, int column, int octet,
+__device__ __forceinline__ void add_octet(const Vector<float> *halo, const float *operator_, int column, int octet,
                                           float (&sums)[tile_rows][3]) {
-    constexpr int chunks = octets * chunks_of_octet<Element>;
 #pragma unroll 1
     for (int step = 0; step < 6; ++step) {
         const int tap_column = step / 2;
@@ -87,16 +76,10 @@ __device__ __forceinline__ void add_octet(const Vector<Element> *halo, const flo
                 }
             }
         }
-        const Vector<Element> *first = halo + (column + tap_column) * chunks;
+        const Vector<float> *first = halo + (column + tap_column) * halves + half * octets + octet;
 #pragma unroll
         for (int halo_row = 0; halo_row < halo_rows; ++halo_row) {
-            const Quad<Element> *position = reinterpret_cast<const Quad<Element> *>(first + halo_row * halo_columns * chunks);
-            const Quad<Element> quad = position[chunks_of_octet<Element> == 1 ? 2 * octet + half : half * octets + octet];
-            float values[4];
-#pragma unroll
-            for (int k = 0; k < 4; ++k) {
-                values[k] = widen(quad.values[k]);
-            }
+            const Vector<float> position = first[halo_row * halo_columns * halves];
 #pragma unroll
             for (int tap_row = 0; tap_row < 3; ++tap_row) {
                 const int row = halo_row - tap_row;
@@ -107,7 +90,7 @@ __device__ __forceinline__ void add_octet(const Vector<Element> *halo, const flo
                 for (int k = 0; k < 4; ++k) {
 #pragma unroll
                     for (int output = 0; output < 3; ++output) {
-                        sums[row][output] += values[k] * weights[tap_row][k][output];
+                        sums[row][output] += position.values[k] * weights[tap_row][k][output];
                     }
                 }
             }
@@ -142,10 +125,9 @@ __device__ __forceinline__ void add_lanes(const float (&sums)[tile_rows][3], int
 
 } // namespace
 
-template <class Element> __device__ __forceinline__ void signal_image(const VggxSignalImage &parameters) {
+VGGX_KERNEL(signal_image_f32, VggxSignalImage, 256, 2) {
     SharedMemory shared;
-    Vector<Element> *halo =
-        shared.take<Vector<Element>>(halo_rows * halo_columns * octets * chunks_of_octet<Element>);
+    Vector<float> *halo = shared.take<Vector<float>>(halo_rows * halo_columns * halves);
     Vector<float> *operator_ = shared.take<Vector<float>>(9 * group);
 
     const int image = int(blockIdx.z);
@@ -166,29 +148,12 @@ template <class Element> __device__ __forceinline__ void signal_image(const Vggx
     float pixel[3];
     add_lanes(sums, octet, pixel);
 
-    const Rescale scale =
-        rescale(pointer<const unsigned>(parameters.input_scale.largest)[image],
-                pointer<const int>(parameters.input_scale.exponent)[image], parameters.operator_bound,
-                parameters.operator_gain, 0.0f);
-    if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) {
-        pointer<int>(parameters.output_scale.exponent)[image] = scale.exponent;
-    }
+    const Rescale scale = signal_image_scale(parameters);
     const int y = int(blockIdx.y) * tile_rows + octet;
     const int x = int(blockIdx.x) * tile_columns + column;
     unsigned largest = 0;
     if (y < parameters.height && x < parameters.width) {
-        const int64_t positions = int64_t(parameters.height) * parameters.width;
-        float *output = pointer<float>(parameters.output) + image * 3 * positions + int64_t(y) * parameters.width + x;
-#pragma unroll
-        for (int channel = 0; channel < 3; ++channel) {
-            const float stored = pixel[channel] * scale.sum_factor;
-            output[channel * positions] = stored;
-            largest = max(largest, magnitude_bits(stored));
-        }
+        largest = store_signal_pixel(parameters, scale, y, x, pixel);
     }
     raise_largest(pointer<unsigned>(parameters.output_scale.largest) + image, largest);
 }
-
-VGGX_KERNEL(signal_image_f16, VggxSignalImage, 256, 2) { signal_image<float16>(parameters); }
-VGGX_KERNEL(signal_image_bf16, VggxSignalImage, 256, 2) { signal_image<bfloat16>(parameters); }
-VGGX_KERNEL(signal_image_f32, VggxSignalImage, 256, 2) { signal_image<float>(parameters); }

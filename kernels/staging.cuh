@@ -1,7 +1,8 @@
-// Between the accumulators and global memory: a warp's 64 x 64 piece goes through shared memory, so that it is stored 16
+// Between the accumulators and global memory: a warp's piece of 64 channels goes through shared memory, so that it is stored 16
 // bytes a thread, whole lines of 64 channels.
 #pragma once
 
+#include "ptx.cuh"
 #include "tile.cuh"
 
 template <class Element> class Staging {
@@ -10,16 +11,29 @@ template <class Element> class Staging {
     static constexpr int row_bytes = 64 * int(sizeof(Element));
 
   public:
-    // Each warp has a piece of its own; the ring must be free.
-    __device__ __forceinline__ Staging(unsigned char *ring) : piece(ring + threadIdx.x / 32 * (64 * row_bytes)) {}
+    // Each warp has a piece of 64 rows of its own; the ring must be free.
+    __device__ __forceinline__ Staging(unsigned char *ring) : Staging(ring, threadIdx.x / 32 * (64 * row_bytes)) {}
 
-    // Two neighbouring channels of row `row` (0..63); `channel` is even.
+    // The piece of a warp begins at byte `first`.
+    __device__ __forceinline__ Staging(unsigned char *memory, unsigned first) : piece(memory + first) {}
+
+    // Two neighbouring channels of a row; `channel` is even.
     __device__ __forceinline__ void put(int row, int channel, Element first, Element second) {
         Element *to = reinterpret_cast<Element *>(piece + offset(row, channel / vector)) + channel % vector;
         struct alignas(2 * sizeof(Element)) Pair {
             Element first, second;
         };
         *reinterpret_cast<Pair *>(to) = {first, second};
+    }
+
+    // The same of max(value, 0), rounded.
+    __device__ __forceinline__ void rectify_and_put(int row, int channel, float first, float second) {
+        if constexpr (sizeof(Element) == 2) {
+            unsigned char *to = piece + offset(row, channel / vector) + channel % vector * int(sizeof(Element));
+            *reinterpret_cast<unsigned *>(to) = narrow_rectified_pair<Element>(first, second);
+        } else {
+            put(row, channel, fmaxf(first, 0.0f), fmaxf(second, 0.0f));
+        }
     }
 
     // Hands the pieces of 16 bytes of the first `count` rows to `visit(row, chunk, vector)`, lane after lane. To be called by
@@ -39,9 +53,10 @@ template <class Element> class Staging {
     }
 
   private:
-    // The swizzle spreads a column of the piece over the banks.
+    // The swizzle spreads a column of the piece over the banks; where a row has only half of them, two rows share a pattern.
     __device__ __forceinline__ static unsigned offset(int row, int chunk) {
-        return unsigned(row * row_bytes + ((chunk ^ (row & 7)) << 4));
+        const int pattern = chunks < 8 ? row / 2 & (chunks - 1) : row & 7;
+        return unsigned(row * row_bytes + ((chunk ^ pattern) << 4));
     }
 
     unsigned char *piece;

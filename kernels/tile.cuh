@@ -22,9 +22,13 @@ template <class Element_, int WarpRows, int WarpColumns> struct Tile {
     static constexpr int staging_bytes = warps * 64 * 64 * int(sizeof(Element));
 };
 
-struct Sums {
-    float values[4][8][4];
+// The sums of 16 * Fragments rows.
+template <int Fragments> struct FragmentSums {
+    float values[Fragments][8][4];
 };
+
+// Of all rows of a warp.
+using Sums = FragmentSums<4>;
 
 // Where a thread stands in its block's tile.
 template <class Tile> struct Place {

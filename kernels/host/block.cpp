@@ -1,5 +1,6 @@
 #include "block.h"
 
+#include "cluster.h"
 #include "copies.h"
 #include "memory.h"
 
@@ -36,7 +37,6 @@ constexpr unsigned everybody = 0xffffffffu;
 constexpr unsigned front_gap = 1024;
 // Behind every object. An odd multiple of 128: later objects have no more alignment than they were promised.
 constexpr unsigned gap = 1024 + 128;
-constexpr unsigned arena_bytes = 512 << 10;
 
 const char *name(Collective operation) {
     switch (operation) {
@@ -79,7 +79,6 @@ std::string format(const char *format, ...) {
 }
 
 Block::Block() {
-    scheduler.adopt_this_stack();
     emergency.allocate(stack_bytes);
     void *memory = mmap(nullptr, arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
@@ -90,24 +89,19 @@ Block::Block() {
     std::memset(arena, poison, arena_bytes);
 }
 
-void Block::run(const Launch &new_launch, Index block, Failure &new_failure) {
-    launch = &new_launch;
-    failure = &new_failure;
-    prepare(block);
-    turn = 0;
-    BlockThread *first = next();
-    running = first;
-    switch_fiber(scheduler, first->fiber);
-    running = nullptr;
+void Block::end() {
     VGGX_HOST_ALLOW(arena, arena_bytes);
     if (failure->error == 0) {
         check_gaps();
     }
 }
 
-void Block::prepare(Index block) {
-    // The launch's block may run on any OS thread.
-    scheduler.adopt_this_stack();
+void Block::prepare(Cluster &new_cluster, unsigned new_rank, const Launch &new_launch, Index block, Failure &new_failure) {
+    cluster = &new_cluster;
+    rank = new_rank;
+    launch = &new_launch;
+    failure = &new_failure;
+    turn = 0;
     const Configuration &settings = configuration();
     place = {block, launch->block, launch->grid};
     count = living = launch->block.x * launch->block.y * launch->block.z;
@@ -115,6 +109,13 @@ void Block::prepare(Index block) {
     arrived = 0;
 
     objects.clear();
+    barriers.clear();
+    for (Warpgroup &warpgroup : warpgroups) {
+        warpgroup.arrived = 0;
+        warpgroup.products.clear();
+        warpgroup.accumulators.clear();
+    }
+    fenced_arena.clear();
     std::memset(arena, poison, arena_end);
     arena_end = front_gap;
     VGGX_HOST_FORBID(arena, arena_bytes);
@@ -128,6 +129,7 @@ void Block::prepare(Index block) {
         const unsigned lanes = std::min(32u, count - 32 * w);
         warp.existing = lanes == 32 ? everybody : (1u << lanes) - 1;
         warp.ready = warp.in_collective = warp.at_barrier = warp.exited = 0;
+        warp.at_mbarrier = warp.at_warpgroup = warp.at_cluster_barrier = warp.fenced = 0;
         for (unsigned lane = 0; lane < lanes; lane++) {
             const unsigned number = 32 * w + lane;
             BlockThread &thread = *threads[number];
@@ -140,6 +142,10 @@ void Block::prepare(Index block) {
             thread.copies.clear();
             thread.groups.clear();
             thread.landed_copies = thread.landed_groups = 0;
+            thread.committed_products = 0;
+            thread.stores.clear();
+            thread.committed_stores = 0;
+            thread.registers_fenced = thread.product_open = false;
             thread.fiber.prepare(thread_main, number * 192 % 4096);
             warp.lanes[lane] = &thread;
         }
@@ -217,7 +223,7 @@ BlockThread *Block::next() {
 // Lets the others go on, until it is the running thread's turn again.
 void Block::take_turns() {
     BlockThread &self = running_thread();
-    BlockThread *other = next();
+    BlockThread *other = cluster->next();
     if (other == nullptr) {
         stuck();
     }
@@ -232,6 +238,12 @@ static inline void not_ready(Warp &warp, unsigned &ready_warps, unsigned lane) {
     if (warp.ready == 0) {
         ready_warps &= ~(1u << warp.position);
     }
+}
+
+// The running thread waits from now on.
+void Block::leave_turn() {
+    BlockThread &self = running_thread();
+    not_ready(*self.warp, ready_warps, self.lane);
 }
 
 // What makes a collective impossible, once for all its lanes.
@@ -311,23 +323,43 @@ void Block::meet_at_barrier() {
     take_turns();
 }
 
+void Block::meet_at_cluster_barrier() {
+    BlockThread &self = running_thread();
+    self.warp->at_cluster_barrier |= 1u << self.lane;
+    leave_turn();
+    cluster->arrive();
+    take_turns();
+}
+
+void Block::leave_cluster_barrier() {
+    for (unsigned w = 0; w < warp_count; w++) {
+        const unsigned lanes = warps[w].at_cluster_barrier;
+        warps[w].at_cluster_barrier = 0;
+        make_ready(warps[w], lanes);
+    }
+}
+
 void Block::exit() {
     BlockThread &self = running_thread();
     // Copies that nobody waited for end at some time: here, over what the memory may be used for by then.
     self.groups.push_back(self.copies.size());
     wait_for_copies(0);
+    finish_stores();
+    check_nothing_under_way();
     self.warp->exited |= 1u << self.lane;
     not_ready(*self.warp, ready_warps, self.lane);
     // Threads that have exited do not count at a barrier.
     if (--living != 0 && arrived == living) {
         release_barrier();
     }
-    BlockThread *other = living != 0 ? next() : nullptr;
-    if (living != 0 && other == nullptr) {
+    cluster->leave();
+    const bool last = cluster->living() == 0;
+    BlockThread *other = last ? nullptr : cluster->next();
+    if (!last && other == nullptr) {
         stuck();
     }
     running = other;
-    abandon_fiber(self.fiber, other ? other->fiber : scheduler);
+    abandon_fiber(self.fiber, other ? other->fiber : cluster->scheduler);
 }
 
 std::string Block::where(bool thread) const {
@@ -340,16 +372,38 @@ std::string Block::where(bool thread) const {
 }
 
 void Block::fail(int error, const std::string &message) {
-    failure->set(error, where(true) + ": " + message);
     BlockThread &self = running_thread();
+    failure->set(error, self.block->where(true) + ": " + message);
     running = nullptr;
-    abandon_fiber(self.fiber, scheduler);
+    abandon_fiber(self.fiber, cluster->scheduler);
+}
+
+std::string Block::state_at_barrier(const BlockThread &thread) {
+    const PhaseBarrier &barrier = barrier_at(thread.awaited_barrier);
+    return format("waits for parity %u of the %s: %u of %u arrivals and %ld bytes are missing", thread.awaited_parity,
+                  place_of(barrier.address).c_str(), barrier.pending, barrier.arrivals, barrier.bytes);
+}
+
+std::string Block::place_of(unsigned address) const {
+    const unsigned offset = address - first_shared_address;
+    for (std::size_t number = objects.size(); number-- > 0;) {
+        if (offset >= objects[number].begin) {
+            return format("mbarrier at byte %u of object %zu in shared memory", offset - objects[number].begin, number);
+        }
+    }
+    return format("mbarrier at 0x%x", address);
 }
 
 // Nobody can go on: names every thread's state, in runs of threads with the same.
 void Block::stuck() {
-    std::string text = where(false) + " is stuck:";
-    std::string previous;
+    failure->set(719, where(false) + " is stuck:" + cluster->states());
+    BlockThread &self = running_thread();
+    running = nullptr;
+    abandon_fiber(self.fiber, cluster->scheduler);
+}
+
+std::string Block::states() {
+    std::string text, previous;
     unsigned first = 0;
     for (unsigned number = 0; number <= count; number++) {
         std::string state;
@@ -358,6 +412,9 @@ void Block::stuck() {
             const unsigned bit = 1u << thread.lane;
             state = thread.warp->exited & bit          ? "exited"
                     : thread.warp->at_barrier & bit    ? "at __syncthreads"
+                    : thread.warp->at_mbarrier & bit   ? state_at_barrier(thread)
+                    : thread.warp->at_warpgroup & bit  ? "in a product of its warpgroup"
+                    : thread.warp->at_cluster_barrier & bit ? "at cluster_barrier"
                     : thread.warp->in_collective & bit ? format("in %s, mask 0x%08x", name(thread.warp->operation[thread.lane]), thread.warp->mask[thread.lane])
                                                        : "ready";
         }
@@ -369,13 +426,10 @@ void Block::stuck() {
         previous = state;
     }
     text.pop_back();
-    failure->set(719, text);
-    BlockThread &self = running_thread();
-    running = nullptr;
-    abandon_fiber(self.fiber, scheduler);
+    return text;
 }
 
-void *Block::take_shared(unsigned used, unsigned taken, std::size_t bytes) {
+void *Block::take_shared(unsigned used, unsigned taken, std::size_t bytes, unsigned alignment) {
     if (taken < objects.size()) {
         if (objects[taken].bytes != bytes) {
             fail(719, format("takes %zu bytes of shared memory as object %u, another thread took %u", bytes, taken,
@@ -387,7 +441,7 @@ void *Block::take_shared(unsigned used, unsigned taken, std::size_t bytes) {
         fail(700, format("takes %zu bytes of shared memory after %u others, but the launch asked for %u bytes", bytes, used,
                          launch->shared_bytes));
     }
-    const SharedObject object = {arena_end, unsigned(bytes)};
+    const SharedObject object = {(arena_end + alignment - 1) / alignment * alignment, unsigned(bytes)};
     arena_end = (object.begin + object.bytes + 127u) / 128u * 128u + gap;
     if (arena_end > arena_bytes) {
         fail(719, "takes too many objects in shared memory for host execution");
@@ -461,8 +515,8 @@ void fail(int error, const char *format, ...) {
     running_thread().block->fail(error, text);
 }
 
-void *take_shared(unsigned used, unsigned taken, std::size_t bytes) {
-    return running_thread().block->take_shared(used, taken, bytes);
+void *take_shared(unsigned used, unsigned taken, std::size_t bytes, unsigned alignment) {
+    return running_thread().block->take_shared(used, taken, bytes, alignment);
 }
 
 } // namespace vggx_host

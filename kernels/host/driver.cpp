@@ -28,6 +28,7 @@
 #include "launch.h"
 #include "memory.h"
 #include "streams.h"
+#include "tensor_map.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -255,8 +256,11 @@ CUresult launch(Context &context, CUfunction function, Index grid, Index block, 
         return refused(text("%u bytes of shared memory, allowed are %u (cuFuncSetAttribute)", shared_bytes,
                             function->largest_shared));
     }
+    if (grid.x % kernel.cluster != 0) {
+        return refused(text("a grid of %u blocks along x, its clusters have %u", grid.x, kernel.cluster));
+    }
     Launch operation = {&kernel, grid, block, shared_bytes, {}, context.device};
-    operation.parameters.resize(kernel.parameter_bytes);
+    operation.parameters.resize((kernel.parameter_bytes + sizeof(ParameterBytes) - 1) / sizeof(ParameterBytes));
     if (parameters) {
         if (!parameters[0]) {
             return refused("no parameters");
@@ -1162,6 +1166,16 @@ VGGX_HOST_API CUresult cuModuleLoadData(CUmodule *module, const void *image) {
     return CUDA_SUCCESS;
 }
 
+VGGX_HOST_API CUresult cuTensorMapEncodeTiled(void *map, unsigned type, unsigned rank, void *address, const std::uint64_t *extents,
+                                              const std::uint64_t *strides, const std::uint32_t *box, const std::uint32_t *element_strides,
+                                              unsigned interleave, unsigned swizzle, unsigned promotion, unsigned fill) {
+    ENTER(cuTensorMapEncodeTiled)
+    NEEDS(initialised && map && extents && strides && box && element_strides)
+    const std::string why =
+        encode({type, rank, address, extents, strides, box, element_strides, interleave, swizzle, promotion, fill}, map);
+    return why.empty() ? CUDA_SUCCESS : refuse(CUDA_ERROR_INVALID_VALUE, "cuTensorMapEncodeTiled refused: " + why);
+}
+
 VGGX_HOST_API CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned, int *, void **) {
     return cuModuleLoadData(module, image);
 }
@@ -1179,7 +1193,9 @@ VGGX_HOST_API CUresult cuModuleGetFunction(CUfunction *function, CUmodule module
         return CUDA_ERROR_INVALID_HANDLE;
     }
     const Kernel *kernel = find_kernel(name);
-    if (!kernel) {
+    // Kernels of capability 9.0 are in modules that no other one loads.
+    const bool of_hopper = std::strncmp(name, "hopper_", 7) == 0;
+    if (!kernel || (of_hopper && (configuration().major != 9 || configuration().minor != 0))) {
         return CUDA_ERROR_NOT_FOUND;
     }
     auto &entry = module->functions[kernel];

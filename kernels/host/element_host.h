@@ -7,17 +7,17 @@
 
 namespace vggx_host {
 
-// `value` rounded once, to nearest even, to a format with 1 + `Exponent` + `Mantissa` bits, subnormals included. NaN becomes
-// 0x7fff as on the device.
-template <int Exponent, int Mantissa> inline unsigned short round_to(double value) {
-    constexpr unsigned infinity = ((1u << Exponent) - 1) << Mantissa;
+// `value` rounded once, to nearest even, to a format with 1 + `Exponent` + `Mantissa` bits, subnormals included; what is beyond its
+// numbers becomes `Beyond`. NaN becomes 0x7fff as on the device.
+template <int Exponent, int Mantissa, unsigned Beyond = ((1u << Exponent) - 1) << Mantissa>
+inline unsigned short round_to(double value) {
     constexpr int smallest = 2 - (1 << (Exponent - 1)); // exponent of the smallest normal number
     const unsigned long long bits = __builtin_bit_cast(unsigned long long, value);
     const unsigned sign = unsigned(bits >> 63) << (Exponent + Mantissa);
     const int biased = int(bits >> 52 & 0x7ff);
     const unsigned long long fraction = bits & 0xfffffffffffffull;
     if (biased == 0x7ff) {
-        return (unsigned short)(fraction ? 0x7fffu : sign | infinity);
+        return (unsigned short)(fraction ? 0x7fffu : sign | Beyond);
     }
     if (biased == 0) {
         return (unsigned short)sign; // zero, or below 2^-1022: far below half of the smallest subnormal
@@ -35,7 +35,7 @@ template <int Exponent, int Mantissa> inline unsigned short round_to(double valu
     if (exponent >= smallest) {
         rounded += (unsigned long long)(exponent - smallest) << Mantissa;
     }
-    return (unsigned short)(sign | (rounded >= infinity ? infinity : unsigned(rounded)));
+    return (unsigned short)(sign | (rounded >= Beyond ? Beyond : unsigned(rounded)));
 }
 
 } // namespace vggx_host

@@ -27,11 +27,13 @@ constexpr int warpSize = 32;
 #include "warp.h"
 
 // C linkage, so that two kernels of one name do not link.
-#define VGGX_KERNEL(name, Parameters, threads, blocks)                                                                    \
+#define VGGX_KERNEL(name, Parameters, threads, blocks) VGGX_CLUSTER_KERNEL(name, Parameters, threads, blocks, 1)
+#define VGGX_CLUSTER_KERNEL(name, Parameters, threads, blocks, cluster)                                                   \
     extern "C" __attribute__((visibility("hidden"))) void name(const Parameters &parameters);                             \
-    static const ::vggx_host::Kernel name##_registration(#name, sizeof(Parameters), threads, blocks, [](const void *data) { \
-        name(*static_cast<const Parameters *>(data));                                                                     \
-    });                                                                                                                   \
+    static const ::vggx_host::Kernel name##_registration(                                                                   \
+        #name, sizeof(Parameters), threads, blocks, cluster,                                                              \
+        [](const void *data) { name(*static_cast<const Parameters *>(data)); });                                          \
+                                                                                                                  \
     void name(const Parameters &parameters)
 
 __forceinline__ void __syncthreads() { vggx_host::barrier(); }
@@ -39,8 +41,9 @@ __forceinline__ void __syncthreads() { vggx_host::barrier(); }
 // The block's dynamic shared memory, handed out object by object, with gaps between them that must not be touched.
 class SharedMemory {
   public:
-    template <class Value> Value *take(unsigned count) {
-        void *object = vggx_host::take_shared(used, taken, std::size_t(count) * sizeof(Value));
+    template <class Value, unsigned Alignment = 128> Value *take(unsigned count) {
+        used = (used + Alignment - 1) / Alignment * Alignment;
+        void *object = vggx_host::take_shared(used, taken, std::size_t(count) * sizeof(Value), Alignment);
         used += (count * unsigned(sizeof(Value)) + 127u) & ~127u; // as on the device
         taken += 1;
         return static_cast<Value *>(object);

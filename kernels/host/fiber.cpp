@@ -74,7 +74,14 @@ void Fiber::allocate(std::size_t bytes) {
 void Fiber::prepare(void (*entry)(), std::size_t stagger) {
     unsigned char *top = stack + stack_bytes - stagger;
 #ifdef VGGX_HOST_ADDRESS_SANITIZER
-    __asan_unpoison_memory_region(stack, stack_bytes);
+#if defined(__x86_64__)
+    // Frames that returned have tidied up. Those that were abandoned lie above where the stack was left; all of it would take longer than
+    // many a kernel.
+    unsigned char *left = stack_pointer ? reinterpret_cast<unsigned char *>(stack_pointer) : stack + stack_bytes;
+#else
+    unsigned char *left = stack;
+#endif
+    __asan_unpoison_memory_region(left, std::size_t(stack + stack_bytes - left));
     fake_stack = nullptr;
 #endif
 #if defined(__x86_64__)

@@ -1,6 +1,6 @@
 #include "launch.h"
 
-#include "block.h"
+#include "cluster.h"
 #include "fault.h"
 #include "memory.h"
 
@@ -16,35 +16,35 @@ namespace {
 
 std::mutex idle_mutex;
 // Never destroyed: a launch may run while the process ends.
-std::vector<std::unique_ptr<Block>> &idle_blocks() {
-    static auto *blocks = new std::vector<std::unique_ptr<Block>>;
-    return *blocks;
+std::vector<std::unique_ptr<Cluster>> &idle_clusters() {
+    static auto *clusters = new std::vector<std::unique_ptr<Cluster>>;
+    return *clusters;
 }
 
-std::unique_ptr<Block> take_block() {
+std::unique_ptr<Cluster> take_cluster() {
     std::lock_guard lock(idle_mutex);
-    if (idle_blocks().empty()) {
-        return std::make_unique<Block>();
+    if (idle_clusters().empty()) {
+        return std::make_unique<Cluster>();
     }
-    std::unique_ptr<Block> block = std::move(idle_blocks().back());
-    idle_blocks().pop_back();
-    return block;
+    std::unique_ptr<Cluster> cluster = std::move(idle_clusters().back());
+    idle_clusters().pop_back();
+    return cluster;
 }
 
-void give_block_back(std::unique_ptr<Block> block) {
+void give_cluster_back(std::unique_ptr<Cluster> cluster) {
     std::lock_guard lock(idle_mutex);
-    idle_blocks().push_back(std::move(block));
+    idle_clusters().push_back(std::move(cluster));
 }
 
-// The order of the blocks of a grid.
-std::vector<unsigned> block_order(unsigned blocks) {
-    std::vector<unsigned> order(blocks);
+// The order of the clusters of a grid.
+std::vector<unsigned> cluster_order(unsigned clusters) {
+    std::vector<unsigned> order(clusters);
     std::iota(order.begin(), order.end(), 0u);
     if (configuration().order == Order::reverse) {
         std::reverse(order.begin(), order.end());
     } else if (configuration().order == Order::shuffle) {
         Random random(configuration().seed);
-        for (unsigned i = blocks - 1; i > 0; i--) {
+        for (unsigned i = clusters - 1; i > 0; i--) {
             std::swap(order[i], order[random.below(i + 1)]);
         }
     }
@@ -76,23 +76,24 @@ void report(const std::string &message) {
 const char *last_report() { return reported().c_str(); }
 
 int run(const Launch &launch) {
-    const unsigned blocks = launch.grid.x * launch.grid.y * launch.grid.z;
-    const std::vector<unsigned> order = block_order(blocks);
+    const unsigned size = launch.kernel->cluster;
+    const unsigned clusters = launch.grid.x * launch.grid.y * launch.grid.z / size;
+    const std::vector<unsigned> order = cluster_order(clusters);
     Failure failure;
     std::atomic<unsigned> next = 0;
     const auto work = [&] {
         catch_faults();
-        std::unique_ptr<Block> block = take_block();
-        for (unsigned turn; failure.error == 0 && (turn = next++) < blocks;) {
-            const unsigned number = order[turn];
+        std::unique_ptr<Cluster> cluster = take_cluster();
+        for (unsigned turn; failure.error == 0 && (turn = next++) < clusters;) {
+            const unsigned number = order[turn] * size;
             const Index index = {number % launch.grid.x, number / launch.grid.x % launch.grid.y,
                                  number / launch.grid.x / launch.grid.y};
-            block->run(launch, index, failure);
+            cluster->run(launch, index, failure);
         }
-        give_block_back(std::move(block));
+        give_cluster_back(std::move(cluster));
     };
     unsigned os_threads = configuration().os_threads ? configuration().os_threads : std::thread::hardware_concurrency();
-    os_threads = std::max(1u, std::min(os_threads, blocks));
+    os_threads = std::max(1u, std::min(os_threads, clusters));
     std::vector<std::thread> others;
     for (unsigned i = 1; i < os_threads; i++) {
         others.emplace_back(work);

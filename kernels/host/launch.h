@@ -11,12 +11,17 @@
 
 namespace vggx_host {
 
+// Parameters are as aligned as tensor maps in them.
+struct alignas(128) ParameterBytes {
+    unsigned char bytes[128];
+};
+
 struct Launch {
     const Kernel *kernel;
     Index grid;
     Index block;
     unsigned shared_bytes;
-    std::vector<unsigned char> parameters;
+    std::vector<ParameterBytes> parameters;
     int device;
 };
 

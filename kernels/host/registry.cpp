@@ -7,8 +7,9 @@ namespace vggx_host {
 // Filled by constructors of other files, whose order is open: it must be there before any of them.
 static constinit const Kernel *first_kernel = nullptr;
 
-Kernel::Kernel(const char *name, std::size_t parameter_bytes, unsigned threads, unsigned blocks, void (*run)(const void *))
-    : name(name), parameter_bytes(parameter_bytes), threads(threads), blocks(blocks), run(run), next(first_kernel) {
+Kernel::Kernel(const char *name, std::size_t parameter_bytes, unsigned threads, unsigned blocks, unsigned cluster,
+               void (*run)(const void *))
+    : name(name), parameter_bytes(parameter_bytes), threads(threads), blocks(blocks), cluster(cluster), run(run), next(first_kernel) {
     first_kernel = this;
 }
 

@@ -45,6 +45,6 @@ void barrier();
 [[noreturn]] void fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // The object that the thread takes after `taken` others, `used` bytes into the device's shared memory.
-void *take_shared(unsigned used, unsigned taken, std::size_t bytes);
+void *take_shared(unsigned used, unsigned taken, std::size_t bytes, unsigned alignment);
 
 } // namespace vggx_host

@@ -108,6 +108,11 @@ pub fn flavour() -> String {
     std::env::var("VGGX_HOST_FLAVOUR").unwrap_or_else(|_| "plain".into())
 }
 
+/// Whether sanitizers watch the kernels, which then take several times as long.
+pub fn is_sanitized() -> bool {
+    !on_device() && flavour() == "sanitized"
+}
+
 /// The folder of the product's kernels, for `LD_LIBRARY_PATH`; none on a real device. Built once a process.
 pub fn folder() -> Option<&'static Path> {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();

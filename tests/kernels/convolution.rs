@@ -6,6 +6,7 @@ use vggx::backend::cuda::params::{
     VggxConvolutionBackward, VggxConvolutionForward, VggxOperand,
 };
 
+use crate::host_driver;
 use crate::support::{
     Buffer, Element, Gpu, Random, Scale, gpu, pack_argmax, pack_mask, padded, power_of_two, random_argmax,
     random_mask, word_and_place,
@@ -45,21 +46,21 @@ impl Tile {
 }
 
 /// The operand side in float64; every value is exact in the element type.
-struct Operand {
-    images: usize,
-    height: usize,
-    width: usize,
+pub struct Operand {
+    pub images: usize,
+    pub height: usize,
+    pub width: usize,
     /// Of the input, padded; 3 for an image.
-    channels: usize,
-    outputs: usize,
-    taps: usize,
+    pub channels: usize,
+    pub outputs: usize,
+    pub taps: usize,
     /// \[images, height, width, channels\], stored units.
-    input: Vec<f64>,
-    exponents: Vec<i32>,
+    pub input: Vec<f64>,
+    pub exponents: Vec<i32>,
     /// \[outputs, taps, channels\], stored units.
-    operator: Vec<f64>,
-    gain: i32,
-    bias: Vec<f64>,
+    pub operator: Vec<f64>,
+    pub gain: i32,
+    pub bias: Vec<f64>,
 }
 
 /// What a sum should be, and how large its terms are.
@@ -74,7 +75,7 @@ struct Sum {
 impl Operand {
     /// Random values; `real_channels` and `real_outputs` are followed by padding of zeros. Images differ in scale, and one of three
     /// images or more is black.
-    fn new(
+    pub fn new(
         element: Element,
         seed: u64,
         (images, height, width): (usize, usize, usize),
@@ -98,7 +99,8 @@ impl Operand {
             }
             exponents.push([0, -13, 25, 60, -60][n % 5]);
         }
-        let deviation = (2.0 / (taps * real_channels) as f64).sqrt() * power_of_two(14);
+        let gain = if element == Element::F8 { -7 } else { -14 };
+        let deviation = (2.0 / (taps * real_channels) as f64).sqrt() * power_of_two(-gain);
         let mut operator = vec![0.0; outputs * taps * channels];
         for row in operator.chunks_exact_mut(taps * channels).take(real_outputs) {
             for tap in row.chunks_exact_mut(channels) {
@@ -107,7 +109,6 @@ impl Operand {
                 }
             }
         }
-        let gain = -14;
         let mut bias = vec![0.0; outputs];
         for value in &mut bias[..real_outputs] {
             *value = f64::from((random.normal() * 0.3) as f32);
@@ -228,16 +229,16 @@ fn pooled(operand: &Operand, epilogue: i32) -> (usize, usize) {
 
 /// What a forward kernel wrote.
 #[derive(PartialEq, Debug, Clone)]
-struct Forward {
+pub struct Forward {
     /// [images, h, w, outputs], stored units.
-    output: Vec<f64>,
-    exponents: Vec<i32>,
-    largest: Vec<u32>,
+    pub output: Vec<f64>,
+    pub exponents: Vec<i32>,
+    pub largest: Vec<u32>,
     /// In the order of `output`.
-    mask: Vec<bool>,
-    argmax: Vec<u8>,
+    pub mask: Vec<bool>,
+    pub argmax: Vec<u8>,
     /// [images, height, width, outputs], stored units; empty where it was not asked for.
-    pre_activation: Vec<f64>,
+    pub pre_activation: Vec<f64>,
 }
 
 fn unpack_mask(words: &[u16], channels: usize) -> Vec<bool> {
@@ -284,6 +285,36 @@ fn forward(
     tile: Option<Tile>,
     stages: usize,
 ) -> Forward {
+    forward_by(gpu, element, operand, (epilogue, learning), stages, |parameters| {
+        let rows = if epilogue == VGGX_RECTIFY_POOL {
+            operand.images * operand.height.div_ceil(2) * operand.width.div_ceil(2) * 4
+        } else {
+            operand.positions()
+        };
+        let boxes = operand.images * operand.height.div_ceil(8) * operand.width.div_ceil(32);
+        let (name, tile, shared, rows) = match tile {
+            Some(tile) => {
+                let name = format!("{}_{}", element.kernel("convolution_forward"), tile.name);
+                (name, tile, tile.shared(element, stages), rows)
+            }
+            None => {
+                let shared = (320 * 32 + 4 * 32 * 64) * element.bytes() + 256 * 16;
+                (element.kernel("convolution_image"), NARROW, shared, 256 * boxes)
+            }
+        };
+        gpu.launch(&name, tile.grid(rows, operand.outputs), tile.threads(), shared, parameters);
+    })
+}
+
+/// What a launch of any forward kernel writes.
+pub fn forward_by(
+    gpu: &Gpu,
+    element: Element,
+    operand: &Operand,
+    (epilogue, learning): (i32, bool),
+    stages: usize,
+    launch: impl FnOnce(&VggxConvolutionForward),
+) -> Forward {
     let uploaded = Uploaded::new(gpu, element, operand, stages);
     let (height, width) = pooled(operand, epilogue);
     let count = operand.images * height * width * operand.outputs;
@@ -308,19 +339,7 @@ fn forward(
         argmax: argmax.address(),
         pre_activation: pre_activation.address(),
     };
-    let rows = if pools {
-        operand.images * operand.height.div_ceil(2) * operand.width.div_ceil(2) * 4
-    } else {
-        operand.positions()
-    };
-    let (name, tile, shared) = match tile {
-        Some(tile) => {
-            let name = format!("{}_{}", element.kernel("convolution_forward"), tile.name);
-            (name, tile, tile.shared(element, stages))
-        }
-        None => (element.kernel("convolution_image"), NARROW, 256 * 64 * element.bytes() + 256 * 16),
-    };
-    gpu.launch(&name, tile.grid(rows, operand.outputs), tile.threads(), shared, &parameters);
+    launch(&parameters);
     Forward {
         output: stored.decode(&gpu.download(&output)),
         exponents: scale.exponents(gpu),
@@ -335,6 +354,12 @@ fn forward(
 /// `terms` float32 additions (tensor cores on a device truncate: the design's 2⁻¹⁸ for 16-bit operands), and what is subnormal.
 fn tolerance(element: Element, stored: f64, magnitude: f64, terms: usize) -> f64 {
     match element {
+        // Rounding keeps the order of numbers.
+        Element::F8 => {
+            let error = magnitude * power_of_two(-18);
+            let off = |sum: f64| (element.round(sum) - stored).abs();
+            off(stored - error).max(off(stored + error))
+        }
         Element::F16 => stored.abs() * power_of_two(-10) + magnitude * power_of_two(-18) + power_of_two(-24),
         Element::Bf16 => stored.abs() * power_of_two(-8) + magnitude * power_of_two(-18),
         // γ_K of Higham for the sum, and the last rounding.
@@ -348,15 +373,18 @@ fn cosine(a: &[f64], b: &[f64]) -> f64 {
     product(a, b) / (product(a, a) * product(b, b)).sqrt()
 }
 
-fn check_scale(largest: &[u32], output: &[f64], per_image: usize, what: &str) {
+fn check_scale(element: Element, largest: &[u32], output: &[f64], per_image: usize, what: &str) {
+    // Float8 may round up to what the bound is below.
+    let limit = power_of_two(if element == Element::F8 { 8 } else { VGGX_STORED_LOG2 });
     for (image, map) in output.chunks_exact(per_image.max(1)).enumerate() {
         let most = largest_of(map);
-        assert!(most < power_of_two(VGGX_STORED_LOG2), "{what}: image {image} holds {most}");
+        let within = if element == Element::F8 { most <= limit } else { most < limit };
+        assert!(within, "{what}: image {image} holds {most}");
         assert_eq!(f64::from(f32::from_bits(largest[image])), most, "{what}: largest of image {image}");
     }
 }
 
-fn check_forward(element: Element, operand: &Operand, epilogue: i32, got: &Forward, what: &str) {
+pub fn check_forward(element: Element, operand: &Operand, epilogue: i32, got: &Forward, what: &str) {
     let sums = operand.sums(true);
     let (height, width) = pooled(operand, epilogue);
     let terms = operand.taps * operand.channels + 1;
@@ -425,7 +453,7 @@ fn check_forward(element: Element, operand: &Operand, epilogue: i32, got: &Forwa
         let apart = 1.0 - cosine(&got.output, &expected);
         assert!(apart <= if element == Element::Bf16 { 1e-5 } else { 1e-6 }, "{what}: 1 - cosine is {apart}");
     }
-    check_scale(&got.largest, &got.output, height * width * operand.outputs, what);
+    check_scale(element, &got.largest, &got.output, height * width * operand.outputs, what);
     check_pre_activations(element, operand, epilogue, got, &sums, what);
 }
 
@@ -485,9 +513,9 @@ fn check_without_pre_activations(
 }
 
 /// Images, rows, columns.
-type Extents = (usize, usize, usize);
+pub type Extents = (usize, usize, usize);
 /// Of the input and of the output, before padding.
-type Channels = (usize, usize);
+pub type Channels = (usize, usize);
 
 /// One of everything, odd extents, batches that fill no tile, several tiles of every kind.
 const SHAPES: [(Extents, Channels); 7] = [
@@ -508,8 +536,12 @@ fn forward_agrees(element: Element) {
             let first = run_forward(gpu(), element, &operand, epilogue, Some(NARROW), 4);
             check_forward(element, &operand, epilogue, &first, &what);
             check_without_pre_activations(element, &operand, epilogue, (Some(SQUARE), 3), &first, &what);
-            for &tile in Tile::all(element) {
-                for stages in [2, 3, 4] {
+            for (number, &tile) in Tile::all(element).iter().enumerate() {
+                // Sanitizers see each tile with each number of stages on some shape.
+                let stages = [2, 3, 4]
+                    .into_iter()
+                    .filter(|stages| !host_driver::is_sanitized() || stages % 3 == (index + number) % 3);
+                for stages in stages {
                     let again = run_forward(gpu(), element, &operand, epilogue, Some(tile), stages);
                     assert!(again == first, "{what}: {} with {stages} stages gives other bits", tile.name);
                 }
@@ -551,7 +583,9 @@ fn a_positive_z_that_rounds_to_zero_is_stored_as_positive() {
 
 fn image_agrees(element: Element) {
     for (index, extents) in
-        [(1, 1, 1), (1, 7, 13), (3, 16, 11), (33, 2, 3), (1, 24, 24)].into_iter().enumerate()
+        [(1, 1, 1), (1, 7, 13), (3, 16, 11), (33, 2, 3), (1, 24, 24), (2, 9, 33), (1, 8, 67)]
+            .into_iter()
+            .enumerate()
     {
         for outputs in [64, 128, 8] {
             let operand = Operand::new(element, 50 + index as u64, extents, (3, outputs), 9);
@@ -612,7 +646,7 @@ fn dense_f32() {
 }
 
 /// What a backward kernel is to meet below.
-struct Below {
+pub struct Below {
     kind: i32,
     gate: i32,
     mask: Vec<bool>,
@@ -621,7 +655,7 @@ struct Below {
 }
 
 impl Below {
-    fn new(operand: &Operand, kind: i32, gate: i32, odd: (bool, bool)) -> Self {
+    pub fn new(operand: &Operand, kind: i32, gate: i32, odd: (bool, bool)) -> Self {
         let mut random = Random::new(7);
         let count = operand.positions() * operand.outputs;
         Below {
@@ -647,8 +681,8 @@ impl Below {
 
 /// What a backward kernel wrote.
 #[derive(PartialEq)]
-struct Backward {
-    output: Vec<f64>,
+pub struct Backward {
+    pub output: Vec<f64>,
     exponents: Vec<i32>,
     largest: Vec<u32>,
 }
@@ -661,12 +695,40 @@ fn run_backward(
     tile: Tile,
     stages: usize,
 ) -> Backward {
+    backward_by(gpu, element, operand, below, stages, |parameters| {
+        let name = format!("{}_{}", element.kernel("convolution_backward"), tile.name);
+        let grid = tile.grid(operand.positions(), operand.outputs);
+        gpu.launch(&name, grid, tile.threads(), tile.shared(element, stages), parameters);
+    })
+}
+
+/// What a launch of any backward kernel writes.
+pub fn backward_by(
+    gpu: &Gpu,
+    element: Element,
+    operand: &Operand,
+    below: &Below,
+    stages: usize,
+    launch: impl FnOnce(&VggxConvolutionBackward),
+) -> Backward {
+    backward_to(gpu, (element, element), operand, below, stages, launch)
+}
+
+/// The same with signals that arrive and leave in different types.
+pub fn backward_to(
+    gpu: &Gpu,
+    (element, stored): (Element, Element),
+    operand: &Operand,
+    below: &Below,
+    stages: usize,
+    launch: impl FnOnce(&VggxConvolutionBackward),
+) -> Backward {
     let uploaded = Uploaded::new(gpu, element, operand, stages);
     let (height, width) = below.extents(operand);
     let count = operand.images * height * width * operand.outputs;
     let mask = gpu.upload(&pack_mask(&below.mask, operand.outputs));
     let argmax = gpu.upload(&pack_argmax(&below.argmax, operand.outputs));
-    let output = gpu.poisoned_elements(element, count);
+    let output = gpu.poisoned_elements(stored, count);
     let scale = gpu.fresh_scale(operand.images);
     let parameters = VggxConvolutionBackward {
         operand: uploaded.parameters,
@@ -681,17 +743,27 @@ fn run_backward(
             output_scale: scale.parameters(),
         },
     };
-    let name = format!("{}_{}", element.kernel("convolution_backward"), tile.name);
-    let grid = tile.grid(operand.positions(), operand.outputs);
-    gpu.launch(&name, grid, tile.threads(), tile.shared(element, stages), &parameters);
+    launch(&parameters);
     Backward {
-        output: element.decode(&gpu.download(&output)),
+        output: stored.decode(&gpu.download(&output)),
         exponents: scale.exponents(gpu),
         largest: scale.largest(gpu),
     }
 }
 
-fn check_backward(element: Element, operand: &Operand, below: &Below, got: &Backward, what: &str) {
+pub fn check_backward(element: Element, operand: &Operand, below: &Below, got: &Backward, what: &str) {
+    check_backward_sums(element, 1.0, operand, below, got, what);
+}
+
+/// The same where sums may lose `looser` times as much as those of 16-bit elements.
+pub fn check_backward_sums(
+    element: Element,
+    looser: f64,
+    operand: &Operand,
+    below: &Below,
+    got: &Backward,
+    what: &str,
+) {
     let sums = operand.sums(false);
     let (height, width) = below.extents(operand);
     let terms = operand.taps * operand.channels;
@@ -702,7 +774,7 @@ fn check_backward(element: Element, operand: &Operand, below: &Below, got: &Back
         let n = position / (operand.height * operand.width);
         let (y, x) = (position / operand.width % operand.height, position % operand.width);
         let power = power_of_two(-got.exponents[n]);
-        let (value, magnitude) = (sum.value * power, sum.magnitude * power);
+        let (value, magnitude) = (sum.value * power, sum.magnitude * power * looser);
         let (v, u) = if below.kind == VGGX_BELOW_POOL {
             let at = usize::from(below.argmax[index]);
             (2 * y + at / 2, 2 * x + at % 2)
@@ -724,14 +796,21 @@ fn check_backward(element: Element, operand: &Operand, below: &Below, got: &Back
     let want: Vec<f64> = expected.iter().map(|&(want, _)| want).collect();
     if want.iter().any(|&value| value != 0.0) {
         let apart = 1.0 - cosine(&got.output, &want);
-        assert!(apart <= if element == Element::Bf16 { 1e-5 } else { 1e-6 }, "{what}: 1 - cosine is {apart}");
+        // Rounding to float8 loses up to 2⁻⁴ of a number, 2⁻⁴ / √3 where that is evenly distributed, and half of its square here.
+        let bound = match element {
+            Element::F8 => 7e-4,
+            Element::Bf16 => 1e-5,
+            _ => 1e-6 * looser,
+        };
+        assert!(apart <= bound, "{what}: 1 - cosine is {apart}");
     }
-    check_scale(&got.largest, &got.output, height * width * operand.outputs, what);
+    check_scale(element, &got.largest, &got.output, height * width * operand.outputs, what);
 }
 
 fn backward_agrees(element: Element) {
     let gates = [VGGX_GATE_MASK, VGGX_GATE_SIGN, VGGX_GATE_MASK | VGGX_GATE_SIGN];
     let mut gate = gates.iter().cycle();
+    let mut cases = 0;
     for (index, &(extents, channels)) in SHAPES.iter().enumerate() {
         let operand = Operand::new(element, 100 + index as u64, extents, channels, 9);
         for kind in [VGGX_BELOW_NOTHING, VGGX_BELOW_RECTIFIER, VGGX_BELOW_POOL] {
@@ -745,7 +824,12 @@ fn backward_agrees(element: Element) {
                     format!("{element:?} {extents:?} {channels:?} below {kind} gate {gate} odd {odd:?}");
                 let first = run_backward(gpu(), element, &operand, &below, NARROW, 4);
                 check_backward(element, &operand, &below, &first, &what);
-                for &tile in Tile::all(element) {
+                cases += 1;
+                for (number, &tile) in Tile::all(element).iter().enumerate() {
+                    // Sanitizers see each tile with each layer below, on some shape.
+                    if host_driver::is_sanitized() && number != cases % Tile::all(element).len() {
+                        continue;
+                    }
                     let again = run_backward(gpu(), element, &operand, &below, tile, 3);
                     assert!(again == first, "{what}: {} gives other bits", tile.name);
                 }

@@ -4,13 +4,17 @@
 mod convolution;
 mod deliver;
 mod gather;
+mod hopper;
+mod hopper_moments;
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
 mod image;
 mod moments;
 mod output;
+mod perturb;
 mod pooling;
 mod prepare;
+mod resident;
 mod response;
 mod second_moments;
 mod signal_image;

@@ -5,25 +5,25 @@ use vggx::backend::cuda::params::{VggxMomentInputs, VggxMomentMaps, VggxMomentRe
 use crate::support::{Buffer, Element, Gpu, Random, gpu, padded, power_of_two};
 
 /// Images, rows, columns.
-type Extents = (usize, usize, usize);
+pub type Extents = (usize, usize, usize);
 /// Of the input and of the output, before padding.
-type Channels = (usize, usize);
+pub type Channels = (usize, usize);
 
 /// A layer's maps, in stored units; every value is exact in the element type.
-struct Layer {
-    element: Element,
-    images: usize,
-    height: usize,
-    width: usize,
+pub struct Layer {
+    pub element: Element,
+    pub images: usize,
+    pub height: usize,
+    pub width: usize,
     /// Padded; 3 for an image.
-    channels: usize,
-    outputs: usize,
+    pub channels: usize,
+    pub outputs: usize,
     taps: usize,
     input: Vec<f64>,
     input_exponents: Vec<i32>,
     z: Vec<f64>,
     z_exponents: Vec<i32>,
-    counted: Vec<u32>,
+    pub counted: Vec<u32>,
     bias: Vec<f64>,
 }
 
@@ -38,9 +38,18 @@ struct Split {
 const WHOLE: Split = Split { chunk_positions: 4096, slice_positions: 4096, stages: 4 };
 const FINE: Split = Split { chunk_positions: 128, slice_positions: 17, stages: 3 };
 
+/// How the products are made, once all that they need is there.
+pub struct Products<'a> {
+    pub chunks: usize,
+    /// Whether chunks go to partials, which are added behind.
+    pub partials: bool,
+    /// Makes them.
+    pub launch: &'a dyn Fn(&VggxMoments),
+}
+
 /// All that the kernels leave.
 #[derive(Clone, Debug, PartialEq)]
-struct Sums {
+pub struct Sums {
     batch_inputs: Vec<f64>,
     inputs: Vec<f64>,
     pilots: Vec<f32>,
@@ -48,13 +57,13 @@ struct Sums {
     /// Count, y, y² of the positive regime, y, y² of the negative one.
     responses: [Vec<f64>; 5],
     /// Σ₊x, Σ₊xy, Σ₋xy, \[fan-in, outputs\].
-    products: [Vec<f64>; 3],
+    pub products: [Vec<f64>; 3],
 }
 
 impl Layer {
     /// Activations as behind a ReLU, with an offset; pre-activations with offsets of either sign that follow the input
     /// in part. Images differ in their exponents, and of three or more images one does not count.
-    fn new(
+    pub fn new(
         element: Element,
         seed: u64,
         (images, height, width): Extents,
@@ -217,12 +226,34 @@ fn shared_bytes(layer: &Layer, stages: usize) -> usize {
 }
 
 /// What accumulators hold at first: `count` numbers that continue a sequence.
-fn held(count: usize) -> Vec<f64> {
+pub fn held(count: usize) -> Vec<f64> {
     (0..count).map(|at| (at % 17) as f64 - 5.0).collect()
 }
 
-/// Runs all kernels as the engine does.
+/// Runs all kernels as the engine does, the products by the portable ones.
 fn run(gpu: &Gpu, layer: &Layer, split: Split) -> Sums {
+    let groups = layer.channels.div_ceil(64);
+    let chunks = layer.positions().div_ceil(split.chunk_positions);
+    let (name, tiles, threads) = match (layer.is_image(), layer.taps) {
+        (true, _) => ("moments_image", 1, 128),
+        (false, 9) => ("moments_convolution", 3 * groups, 384),
+        _ => ("moments_dense", layer.channels.div_ceil(192), 384),
+    };
+    let launch = |parameters: &VggxMoments| {
+        let parameters = VggxMoments {
+            chunk_positions: split.chunk_positions as i32,
+            stages: split.stages as i32,
+            ..*parameters
+        };
+        let blocks = chunks * tiles * (layer.outputs / 64);
+        let shared = shared_bytes(layer, split.stages);
+        gpu.launch(&layer.element.kernel(name), [blocks, 1, 1], threads, shared, &parameters);
+    };
+    run_by(gpu, layer, split.slice_positions, &Products { chunks, partials: chunks > 1, launch: &launch })
+}
+
+/// Runs all kernels as the engine does.
+pub fn run_by(gpu: &Gpu, layer: &Layer, slice_positions: usize, how: &Products) -> Sums {
     let Uploaded { maps, bias, _buffers, common } = Uploaded::new(gpu, layer);
     let kernel = |name: &str| layer.element.kernel(name);
     gpu.launch("moment_factors", [1, 1, 1], 32, 0, &maps);
@@ -232,7 +263,7 @@ fn run(gpu: &Gpu, layer: &Layer, split: Split) -> Sums {
 
     let (fan_in, outputs) = (layer.fan_in(), layer.outputs);
     let taps = layer.taps * layer.channels;
-    let slices = layer.positions().div_ceil(split.slice_positions);
+    let slices = layer.positions().div_ceil(slice_positions);
     let regions = if layer.taps == 9 { 9 } else { 1 };
     let partials = gpu.poisoned(8 * regions * slices * layer.channels);
     let (batch_inputs, inputs) = (gpu.poisoned(8 * taps), gpu.upload(&held(taps)));
@@ -241,7 +272,7 @@ fn run(gpu: &Gpu, layer: &Layer, split: Split) -> Sums {
         partials: partials.address(),
         batch_sums: batch_inputs.address(),
         sums: inputs.address(),
-        slice_positions: split.slice_positions as i32,
+        slice_positions: slice_positions as i32,
         slices: slices as i32,
     };
     let name = kernel(if layer.is_image() { "moment_inputs_image" } else { "moment_inputs" });
@@ -265,7 +296,7 @@ fn run(gpu: &Gpu, layer: &Layer, split: Split) -> Sums {
         positive_yy,
         negative_y,
         negative_yy,
-        slice_positions: split.slice_positions as i32,
+        slice_positions: slice_positions as i32,
         slices: slices as i32,
     };
     let (of_slices, of_neurons) = ([slices, outputs / 64, 1], [outputs.div_ceil(8), 1, 1]);
@@ -275,8 +306,7 @@ fn run(gpu: &Gpu, layer: &Layer, split: Split) -> Sums {
     gpu.launch(&kernel("moment_deviations"), of_slices, 256, 8 * 4 * 64 * 8, &parameters);
     gpu.launch("moment_responses", of_neurons, 256, 0, &parameters);
 
-    let chunks = layer.positions().div_ceil(split.chunk_positions);
-    let partials = gpu.poisoned(if chunks > 1 { 4 * chunks * 3 * fan_in * outputs } else { 0 });
+    let partials = gpu.poisoned(if how.partials { 4 * how.chunks * 3 * fan_in * outputs } else { 0 });
     let products = [(); 3].map(|()| gpu.upload(&held(fan_in * outputs)));
     // The kernels read a sum for every row, also where a fan-in is padded.
     let mut sums: Vec<f64> = gpu.download(&batch_inputs);
@@ -292,19 +322,11 @@ fn run(gpu: &Gpu, layer: &Layer, split: Split) -> Sums {
         positive_x: products[0].address(),
         positive_xy: products[1].address(),
         negative_xy: products[2].address(),
-        chunk_positions: split.chunk_positions as i32,
-        chunks: chunks as i32,
-        stages: split.stages as i32,
-        reserved: 0,
+        chunks: how.chunks as i32,
+        ..VggxMoments::default()
     };
-    let (name, tiles, threads) = match (layer.is_image(), layer.taps) {
-        (true, _) => ("moments_image", 1, 128),
-        (false, 9) => ("moments_convolution", 3 * groups, 384),
-        _ => ("moments_dense", layer.channels.div_ceil(192), 384),
-    };
-    let blocks = chunks * tiles * (outputs / 64);
-    gpu.launch(&kernel(name), [blocks, 1, 1], threads, shared_bytes(layer, split.stages), &parameters);
-    if chunks > 1 {
+    (how.launch)(&parameters);
+    if how.partials {
         gpu.launch("moments_flush", [(fan_in * outputs).div_ceil(256), 1, 1], 256, 0, &parameters);
     }
     Sums {
@@ -353,7 +375,7 @@ fn float_sums(element: Element, positions: usize) -> f64 {
 }
 
 /// Everything against sums of the same x and z.
-fn check(layer: &Layer, got: &Sums, what: &str) {
+pub fn check(layer: &Layer, got: &Sums, what: &str) {
     let (fan_in, outputs) = (layer.fan_in(), layer.outputs);
     let (_, z_exponent) = layer.common();
     let z_unit = power_of_two(z_exponent);
@@ -366,7 +388,7 @@ fn check(layer: &Layer, got: &Sums, what: &str) {
     let mut of_y: [[Vec<Sum>; 2]; 2] = Default::default();
     let mut exact_y = [zeros(outputs), zeros(outputs)];
     of_y.iter_mut().flatten().for_each(|sums| *sums = zeros(outputs));
-    let mut positive_x = zeros(fan_in * outputs);
+    let mut sums_x = [zeros(fan_in * outputs), zeros(fan_in * outputs)];
     let mut xy = [zeros(fan_in * outputs), zeros(fan_in * outputs)];
     let mut exact_xy = [zeros(fan_in * outputs), zeros(fan_in * outputs)];
     // Bounds of the errors of xy, beside float64's.
@@ -398,19 +420,23 @@ fn check(layer: &Layer, got: &Sums, what: &str) {
             exact_y[regime][output].add(exact);
             for (row, &x) in patch.iter().enumerate().filter(|(_, x)| **x != 0.0) {
                 let at = row * outputs + output;
-                if regime == 0 {
-                    positive_x[at].add(x);
-                }
+                sums_x[regime][at].add(x);
                 xy[regime][at].add(x * y);
                 exact_xy[regime][at].add(x * exact);
                 bounds[regime][at] += lost * (x * g).abs() + (x * below).abs() * 2.0 * quantum * z_unit;
-                // Σx of the positive regime, in float32, times an offset; the negative regime is what it leaves.
-                let positive_lost = if regime == 0 { lost * x.abs() } else { 0.0 };
-                for (other, bounds) in bounds.iter_mut().enumerate() {
-                    let pilot = f64::from(got.pilots[other * outputs + output]) * z_unit;
-                    bounds[at] += positive_lost * (pilot - layer.bias[output]).abs();
-                }
             }
+        }
+    }
+    // Σx of the regime that has fewer positions, in float32; the other one is what it leaves.
+    let lost_x: Vec<f64> = (0..fan_in * outputs)
+        .map(|at| lost * sums_x[usize::from(2.0 * counts[at % outputs] > all)][at].magnitude)
+        .collect();
+    // In both regimes it is multiplied with an offset.
+    for (regime, bounds) in bounds.iter_mut().enumerate() {
+        for (at, bound) in bounds.iter_mut().enumerate() {
+            let output = at % outputs;
+            let pilot = f64::from(got.pilots[regime * outputs + output]) * z_unit;
+            *bound += lost_x[at] * (pilot - layer.bias[output]).abs();
         }
     }
     let taps = layer.taps * layer.channels;
@@ -440,7 +466,12 @@ fn check(layer: &Layer, got: &Sums, what: &str) {
         close(&format!("{what}: Σy² of {regime}"), &got.responses[2 + 2 * regime], &held(outputs), yy, 0.0);
     }
     let before = held(fan_in * outputs);
-    close(&format!("{what}: Σ₊x"), &got.products[0], &before, &positive_x, lost);
+    for (at, (positive, lost)) in sums_x[0].iter().zip(&lost_x).enumerate() {
+        let error = (got.products[0][at] - before[at] - positive.value).abs();
+        let magnitude = positive.magnitude + sums_x[1][at].magnitude;
+        let allowed = lost + 1e-12 * (before[at].abs() + magnitude);
+        assert!(error <= allowed, "{what}: Σ₊x {at}: off by {error:e} > {allowed:e}");
+    }
     for (regime, (sums, bounds)) in xy.iter().zip(&bounds).enumerate() {
         for (at, (sum, bound)) in sums.iter().zip(bounds).enumerate() {
             let error = (got.products[1 + regime][at] - before[at] - sum.value).abs();
@@ -464,7 +495,7 @@ fn check(layer: &Layer, got: &Sums, what: &str) {
                 if regime == 0 { positive } else { got.batch_inputs[at / outputs] - positive }
             };
             let exact_x = |at: usize| {
-                let positive = positive_x[at].value;
+                let positive = sums_x[0][at].value;
                 if regime == 0 { positive } else { inputs[at / outputs].value - positive }
             };
             let ours = covariances(&|at| got.products[1 + regime][at] - before[at], &sum_x, y);
@@ -529,7 +560,7 @@ fn moments_of_convolutions_f32() {
 #[test]
 fn float32_sums_end_after_4096_positions() {
     for element in Element::ALL {
-        let layer = Layer::new(element, 130, (3, 40, 37), (64, 64), 9);
+        let layer = Layer::new(element, 130, (3, 40, 37), (20, 64), 9);
         check(&layer, &run(gpu(), &layer, WHOLE), &format!("{element:?}, 4440 positions"));
     }
 }

@@ -1,13 +1,18 @@
 //! Operators from the tensors of a file.
 
+use crate::host_driver;
 use crate::support::{Element, Random, gpu, padded};
 use vggx::backend::cuda::params::{
     VGGX_BF16, VGGX_F16, VGGX_F32, VGGX_LAYOUT_BACKWARD, VGGX_LAYOUT_FORWARD, VGGX_LAYOUT_IMAGE_BACKWARD,
     VGGX_LAYOUT_IMAGE_FORWARD, VggxOperatorBound, VggxPrepareOperator,
 };
 
+/// What operators are laid out in.
+const PREPARED: [Element; 4] = [Element::F8, Element::F16, Element::Bf16, Element::F32];
+
 fn file_type(element: Element) -> i32 {
     match element {
+        Element::F8 => unreachable!("no file has float8"),
         Element::F32 => VGGX_F32,
         Element::F16 => VGGX_F16,
         Element::Bf16 => VGGX_BF16,
@@ -153,7 +158,7 @@ impl Problem {
 
 #[test]
 fn every_element_has_its_place() {
-    for element in Element::ALL {
+    for element in PREPARED {
         for layout in [VGGX_LAYOUT_FORWARD, VGGX_LAYOUT_BACKWARD] {
             for shape in [[64, 64, 9, 1], [5, 3, 9, 1], [70, 65, 9, 1], [100, 130, 1, 1], [10, 6 * 49, 1, 49]]
             {
@@ -170,11 +175,13 @@ fn every_element_has_its_place() {
 
 #[test]
 fn products_of_all_types_are_rounded_once() {
-    for element in Element::ALL {
+    for element in PREPARED {
         for first in Element::ALL {
             for second in Element::ALL {
                 // Shifts to the largest numbers that are meant, and into what is subnormal.
-                for (shift, with_scales) in [(13, true), (-20, false), (-130, true)] {
+                let shifts = [(13, true), (-20, false), (-130, true)];
+                // The last one changes no address.
+                for &(shift, with_scales) in &shifts[..if host_driver::is_sanitized() { 2 } else { 3 }] {
                     let problem = Problem::random([9, 17, 9, 1], first, Some(second), with_scales, shift);
                     problem.check(element, VGGX_LAYOUT_FORWARD);
                     problem.check(element, VGGX_LAYOUT_BACKWARD);
@@ -205,11 +212,12 @@ fn check_bound(what: &str, bits: u32, exact: f64) {
 #[test]
 fn bounds_are_just_above_the_largest_sum() {
     let gpu = gpu();
-    for element in Element::ALL {
+    for element in PREPARED {
         for (rows, depth) in [(64, 32), (64, 576), (128, 64), (100, 25088)] {
             let what = format!("operator_bound {element:?}, {rows}x{depth}");
             let mut random = Random::new((rows + depth) as u64);
-            let values = random.elements(element, rows * depth, 32752.0);
+            let largest = if element == Element::F8 { 256.0 } else { 32752.0 };
+            let values = random.elements(element, rows * depth, largest);
             let bits = gpu.in_every_order(&what, || {
                 let operator = gpu.upload_elements(element, &values);
                 let bound = gpu.zeros(4);

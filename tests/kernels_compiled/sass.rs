@@ -48,6 +48,51 @@ impl Code {
     /// Products on tensor cores with sums in float32, cp.async and ldmatrix.
     fn demanded(&self) -> Vec<&'static str> {
         let words: Vec<&str> = self.kernel.split('_').collect();
+        if words[..2] == ["hopper", "moments"] {
+            // Boxes of x and z; a product's rows from registers, columns innermost.
+            let product = if words[2] == "bf16" { "HGMMA.64x192x16.F32.BF16" } else { "HGMMA.64x192x16.F32" };
+            return vec![product, "UTMALDG.4D", "LDSM.16.MT88.4", "USETMAXREG"];
+        }
+        if words[0] == "hopper" {
+            // Boxes of maps and of operators; sums in float32; a register budget for each role.
+            let resident = words[1] == "resident";
+            let narrow = words.iter().any(|word| word.ends_with("x64"));
+            // What the input is; what leaves may be something else.
+            let element = words[if resident { 3 } else { 2 }];
+            let product = match (resident, narrow, element) {
+                (true, _, "bf16") => "HGMMA.64x256x16.F32.BF16",
+                (true, _, _) => "HGMMA.64x256x16.F32",
+                (false, true, "bf16") => "HGMMA.64x64x16.F32.BF16",
+                (false, true, "f8") => "QGMMA.64x64x32.F32.E4M3.E4M3",
+                (false, true, _) => "HGMMA.64x64x16.F32",
+                (false, false, "bf16") => "HGMMA.64x128x16.F32.BF16",
+                (false, false, "f8") => "QGMMA.64x128x32.F32.E4M3.E4M3",
+                (false, false, _) => "HGMMA.64x128x16.F32",
+            };
+            let mut opcodes = vec![product, "UTMALDG.4D", "USETMAXREG"];
+            if resident {
+                // Channels become the innermost extent again.
+                opcodes.extend(["UTMALDG.2D", "MOVM.16.MT88"]);
+            } else if words.contains(&"cluster") {
+                // Parts of operators for all blocks, and nobody leaves before the others.
+                opcodes.extend(["UTMALDG.2D.MULTICAST", "UCGABAR_WAIT"]);
+            } else {
+                opcodes.push("UTMALDG.2D");
+            }
+            // Float8 leaves otherwise.
+            let leaves_as =
+                *words.iter().rfind(|word| matches!(**word, "f16" | "bf16" | "f8")).unwrap_or(&element);
+            opcodes.extend((!resident && leaves_as != "f8").then_some("UTMASTG.4D"));
+            return opcodes;
+        }
+        if let ["signal", "image", element] = words[..] {
+            // A position's channels lie in the order of registers: ldmatrix has nothing to do.
+            return match element {
+                "f16" => vec!["HMMA.16816.F32"],
+                "bf16" => vec!["HMMA.16816.F32.BF16"],
+                _ => vec!["FFMA", "LDGSTS"],
+            };
+        }
         let is_moments = matches!(words[..], ["moments", ..] | ["second", "products" | "dense", ..]);
         let is_product = is_moments || words[0] == "convolution";
         let product = match words.get(2).copied().filter(|_| is_product) {

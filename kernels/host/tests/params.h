@@ -1,5 +1,7 @@
-// Parameters of the kernels that test host execution itself. tests/host_execution.rs has the same structures.
+// Parameters of the kernels that test host execution itself. tests/host_execution/ has the same structures.
 #pragma once
+
+#include "../../params.h"
 
 #include <stdint.h>
 
@@ -21,3 +23,14 @@ typedef struct {
     int32_t count;
     int32_t value;
 } TestArrays;
+
+// Boxes of tensors, in the layout of cuTensorMapEncodeTiled.
+typedef struct {
+    VggxTensorMap a;
+    VggxTensorMap b;
+    uint64_t input;
+    uint64_t output;
+    int32_t coordinates[4]; // innermost first
+    int32_t bytes;          // of a box
+    int32_t value;
+} TestBoxes;

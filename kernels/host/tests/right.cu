@@ -44,6 +44,11 @@ template <bool Transposed> void matrices(const TestArrays &parameters) {
 VGGX_KERNEL(right_matrices, TestArrays, 32, 1) { matrices<false>(parameters); }
 VGGX_KERNEL(right_transposed_matrices, TestArrays, 32, 1) { matrices<true>(parameters); }
 
+// One warp: a word a lane.
+VGGX_KERNEL(right_transposed_registers, TestArrays, 32, 1) {
+    pointer<unsigned>(parameters.output)[threadIdx.x] = transpose_8x8(pointer<const unsigned>(parameters.input)[threadIdx.x]);
+}
+
 // 64 threads copy 16 bytes each, in two groups; every third is not valid. Output: what lies there after the first wait
 // (the second group is still under way), then after the second.
 VGGX_KERNEL(right_copies, TestArrays, 64, 1) {

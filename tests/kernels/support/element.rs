@@ -6,6 +6,8 @@ use half::{bf16, f16};
 /// The Element of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
+    /// e4m3: no infinity; what is too large becomes 448.
+    F8,
     F16,
     Bf16,
     F32,
@@ -18,11 +20,13 @@ pub fn power_of_two(power: i32) -> f64 {
 }
 
 impl Element {
+    /// Those that files and all kernels have; some kernels take float8 beside them.
     pub const ALL: [Element; 3] = [Element::F16, Element::Bf16, Element::F32];
 
     /// What the names of its kernels end with.
     pub fn suffix(self) -> &'static str {
         match self {
+            Element::F8 => "f8",
             Element::F16 => "f16",
             Element::Bf16 => "bf16",
             Element::F32 => "f32",
@@ -35,12 +39,17 @@ impl Element {
     }
 
     pub fn bytes(self) -> usize {
-        if self == Element::F32 { 4 } else { 2 }
+        match self {
+            Element::F8 => 1,
+            Element::F16 | Element::Bf16 => 2,
+            Element::F32 => 4,
+        }
     }
 
     /// Bits of the significand after the point.
     fn precision(self) -> i32 {
         match self {
+            Element::F8 => 3,
             Element::F16 => 10,
             Element::Bf16 => 7,
             Element::F32 => 23,
@@ -49,7 +58,11 @@ impl Element {
 
     /// Exponent of the smallest normal number.
     fn smallest(self) -> i32 {
-        if self == Element::F16 { -14 } else { -126 }
+        match self {
+            Element::F8 => -6,
+            Element::F16 => -14,
+            Element::Bf16 | Element::F32 => -126,
+        }
     }
 
     /// Rounding changes a normal number by at most this share of it.
@@ -70,6 +83,9 @@ impl Element {
         let exponent = ((value.to_bits() >> 52 & 0x7ff) as i32 - 1023).max(self.smallest());
         let step = power_of_two(exponent - self.precision());
         let rounded = (value / step).round_ties_even() * step;
+        if self == Element::F8 {
+            return rounded.clamp(-448.0, 448.0);
+        }
         let limit = power_of_two(if self == Element::F16 { 16 } else { 128 });
         if rounded.abs() >= limit { f64::INFINITY.copysign(value) } else { rounded }
     }
@@ -79,6 +95,7 @@ impl Element {
         let mut bytes = Vec::with_capacity(values.len() * self.bytes());
         for &value in values {
             match self {
+                Element::F8 => bytes.push(encode_float8(value)),
                 Element::F16 => bytes.extend(f16::from_f32(value as f32).to_le_bytes()),
                 Element::Bf16 => bytes.extend(bf16::from_f32(value as f32).to_le_bytes()),
                 Element::F32 => bytes.extend((value as f32).to_le_bytes()),
@@ -94,6 +111,7 @@ impl Element {
     pub fn decode(self, bytes: &[u8]) -> Vec<f64> {
         let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
         match self {
+            Element::F8 => bytes.iter().map(|&bits| decode_float8(bits)).collect(),
             Element::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f64()).collect(),
             Element::Bf16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f64()).collect(),
             Element::F32 => bytes
@@ -102,6 +120,24 @@ impl Element {
                 .collect(),
         }
     }
+}
+
+/// The value of four bits of exponent and three of fraction behind a sign.
+fn decode_float8(bits: u8) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 3 & 15), f64::from(bits & 7));
+    let magnitude = match (exponent, bits & 7) {
+        (15, 7) => f64::NAN,
+        (0, _) => fraction * power_of_two(-9),
+        _ => (8.0 + fraction) * power_of_two(exponent - 10),
+    };
+    if bits & 0x80 != 0 { -magnitude } else { magnitude }
+}
+
+/// The bits of a number of the type; of any other, some.
+fn encode_float8(value: f64) -> u8 {
+    let magnitudes = 0..0x7f_u8;
+    let bits = magnitudes.rev().find(|&bits| decode_float8(bits) <= value.abs()).unwrap_or(0x7f);
+    if value.is_sign_negative() { bits | 0x80 } else { bits }
 }
 
 impl Gpu {

@@ -17,6 +17,11 @@ impl Judged {
     /// 2^-24 at random; 2^-20 leaves room for some hundred terms.
     pub fn check(&self, what: &str, element: Element, stored: &[f64]) {
         let sums = power_of_two(if element == Element::F32 { -20 } else { -18 });
+        self.check_with(what, element, sums, stored);
+    }
+
+    /// The same, where sums lose up to `sums` of the sum of magnitudes.
+    pub fn check_with(&self, what: &str, element: Element, sums: f64, stored: &[f64]) {
         assert_eq!(stored.len(), self.values.len(), "{what}: number of values");
         let (mut product, mut ours, mut theirs) = (0.0, 0.0, 0.0);
         let largest = self.values.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));

@@ -2,6 +2,8 @@
 //! deliberate mistake is found, and the driver keeps the rules of a real one. The kernels are in `kernels/host/tests/`.
 #![cfg(target_os = "linux")]
 
+mod hopper;
+#[path = "../host_driver/mod.rs"]
 mod host_driver;
 
 use half::{bf16, f16};
@@ -84,6 +86,8 @@ entry_points! {
     cuModuleLoadData(module: &mut Handle, image: *const c_void);
     cuModuleGetFunction(function: &mut Handle, module: Handle, name: *const c_char);
     cuFuncSetAttribute(function: Handle, attribute: c_int, value: c_int);
+    cuTensorMapEncodeTiled(map: *mut u64, element: c_uint, rank: c_uint, address: u64, extents: *const u64, strides: *const u64,
+        box_extents: *const u32, element_strides: *const u32, interleave: c_uint, swizzle: c_uint, promotion: c_uint, fill: c_uint);
     cuLaunchKernel(function: Handle, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint, block_y: c_uint, block_z: c_uint,
         shared_bytes: c_uint, stream: Handle, parameters: *mut *mut c_void, extra: *mut *mut c_void);
 }
@@ -423,6 +427,21 @@ fn right_matrices_are_loaded_transposed() {
             let expected = at(2 * (lane % 4) + 1) << 16 | at(2 * (lane % 4));
             assert_eq!(result[lane * 4 + matrix], expected, "lane {lane}, matrix {matrix}");
         }
+    }
+}
+
+#[test]
+fn right_registers_are_transposed() {
+    let device = Device::new();
+    // Element [row, column] of an 8x8 matrix is 8 * row + column; a lane has two neighbouring columns.
+    let input: Vec<u32> = (0..32).map(|lane| ((2 * lane + 1) << 16) | (2 * lane)).collect();
+    let output = device.allocate(32 * 4);
+    let parameters = Arrays { input: device.upload(&input), output, count: 0, value: 0 };
+    assert_eq!(device.run("right_transposed_registers", (1, 1), 32, 0, parameters), 0);
+    for (lane, word) in device.download::<u32>(output, 32).into_iter().enumerate() {
+        let at = |row: usize, column: usize| (8 * row + column) as u32;
+        let (row, column) = (lane / 4, 2 * (lane % 4));
+        assert_eq!(word, at(column + 1, row) << 16 | at(column, row), "lane {lane}");
     }
 }
 
