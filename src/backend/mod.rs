@@ -10,11 +10,13 @@ mod memory;
 mod moments;
 mod operator;
 mod passes;
+mod perturb;
 pub mod profile;
 
 pub(crate) use memory::available as available_memory;
 pub use moments::{Field, LAGS, Lags, LayerMoments, Moments, SecondMoments};
 pub use operator::{Factor, FactorType, Factors, OperatorSource};
+pub use perturb::{AlteredCopy, Filling, First, PatchGrid, Perturber};
 
 use crate::network::NetworkError;
 use cuda::device::DeviceError;
@@ -132,6 +134,14 @@ pub enum BackendError {
     Unsupported {
         /// The device.
         device: &'static str,
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The device does not do this in the precision that was asked for.
+    #[error("precision {precision} {reason}; ask for precision f16")]
+    Precision {
+        /// As it is asked for.
+        precision: &'static str,
         /// What stands in the way.
         reason: String,
     },
@@ -284,6 +294,19 @@ pub trait Backend: Send + Sync {
     ) -> Result<(), BackendError> {
         Err(CallersError::NoDevice.into())
     }
+
+    /// Holds `count` images, \[count, 3, height, width\], normalised, channels in the network's order, to run copies of them forward
+    /// in which patches are replaced.
+    ///
+    /// # Errors
+    /// When the images are too small for the network or not of the size they should be, or the device cannot hold them.
+    fn perturb<'a>(
+        &'a self,
+        images: &[f32],
+        count: usize,
+        grid: PatchGrid,
+        filling: Filling,
+    ) -> Result<Box<dyn Perturber + 'a>, BackendError>;
 
     /// Images a batch should hold when the user does not say.
     fn preferred_batch(&self) -> usize;

@@ -26,7 +26,8 @@ impl Datasheet {
     /// TFLOP/s for elements of this type, without sparsity.
     pub fn tflops(&self, element: &str) -> Option<f64> {
         match element {
-            "f16" | "bf16" => Some(self.tensor_tflops),
+            // f8 is float16 on the way forward, and a row of a table is one number.
+            "f16" | "bf16" | "f8" => Some(self.tensor_tflops),
             "f32" => Some(self.float_tflops),
             _ => None,
         }
@@ -113,6 +114,7 @@ mod tests {
             assert_eq!(find(name), None, "{name}");
         }
         assert_eq!(find("NVIDIA H200").unwrap().tflops("f32"), Some(66.9));
-        assert_eq!(find("NVIDIA H200").unwrap().tflops("f8"), None);
+        assert_eq!(find("NVIDIA H200").unwrap().tflops("f8"), Some(989.4));
+        assert_eq!(find("NVIDIA H200").unwrap().tflops("f64"), None);
     }
 }

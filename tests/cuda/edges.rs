@@ -173,17 +173,45 @@ fn launches_allocations_and_orders_do_not_change_a_bit() {
     assert_eq!(digests.len(), 3 * (3 * 5 + 1));
     let variants: [&[(&str, &str)]; 5] = [
         &[("VGGX_NO_GRAPHS", "1")],
+        &[("VGGX_NO_CLUSTERS", "1")],
         &[("VGGX_SEPARATE_ALLOCATIONS", "1")],
         &[("VGGX_SEPARATE_ALLOCATIONS", "1"), ("VGGX_NO_GRAPHS", "1"), ("VGGX_HOST_ORDER", "reverse")],
         &[("VGGX_HOST_ORDER", "shuffle:5")],
-        // Less shared memory: other tiles and fewer stages.
-        &[("VGGX_HOST_CAPABILITY", "8.6")],
     ];
     for variables in variants {
         let text = in_child("child_prints_results", variables);
         assert_eq!(printed(&text, "digest "), digests, "{variables:?}");
         assert!(printed(&text, "notice ").is_empty());
     }
+    clusters_run_unless_they_are_left_alone();
+    older_devices_give_what_portable_kernels_give("edges::child_prints_results", &digests);
+}
+
+/// Their kernels, made to fail, are missed by whoever uses them.
+fn clusters_run_unless_they_are_left_alone() {
+    if host_driver::on_device() {
+        return; // no kernel of it fails when asked
+    }
+    let succeeds = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(std::env::current_exe().expect("this program has a name"));
+        command.args(["edges::child_prints_results", "--exact", "--ignored"]).envs(variables.iter().copied());
+        command.output().expect("this program runs").status.success()
+    };
+    let fails = ("VGGX_HOST_FAIL", "hopper_forward_f16_256x64_cluster=700");
+    assert!(!succeeds(&[fails]), "no cluster runs a layer");
+    assert!(succeeds(&[fails, ("VGGX_NO_CLUSTERS", "1")]), "clusters run all the same");
+}
+
+/// Less shared memory means other tiles and fewer stages, but the portable kernels give the same bits with them. Those of compute capability
+/// 9.0, which gave `digests`, sum in another order.
+pub fn older_devices_give_what_portable_kernels_give(test: &str, digests: &[&str]) {
+    if host_driver::on_device() {
+        return; // it is as old as it is
+    }
+    let portable = ignored_in_child(test, &[("VGGX_PORTABLE_KERNELS", "1")]);
+    let older = ignored_in_child(test, &[("VGGX_HOST_CAPABILITY", "8.6")]);
+    assert_eq!(printed(&portable, "digest "), printed(&older, "digest "), "{test}");
+    assert_ne!(printed(&portable, "digest "), digests, "{test}: the choice does nothing");
 }
 
 #[test]

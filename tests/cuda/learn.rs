@@ -5,7 +5,7 @@ use vggx::backend::{Backend, BackendError, Batch, Lags, LayerMoments, Moments, P
 use vggx::explain::{on_cpu, on_cuda};
 use vggx::weights::ElementType;
 
-use crate::edges::{ignored_in_child, printed};
+use crate::edges::{ignored_in_child, older_devices_give_what_portable_kernels_give, printed};
 use crate::host_driver;
 use crate::learned::{ALL, Images, learn, learn_from, pattern};
 use crate::passes::cuda;
@@ -278,15 +278,16 @@ fn launches_allocations_and_orders_do_not_change_a_bit_of_moments() {
     assert_eq!(digests.len(), 3);
     let variants: [&[(&str, &str)]; 4] = [
         &[("VGGX_NO_GRAPHS", "1")],
+        &[("VGGX_SUBBATCHES", "2x2")],
         &[("VGGX_SEPARATE_ALLOCATIONS", "1"), ("VGGX_NO_GRAPHS", "1"), ("VGGX_HOST_ORDER", "reverse")],
         &[("VGGX_HOST_ORDER", "shuffle:5")],
-        &[("VGGX_HOST_CAPABILITY", "8.6")],
     ];
     for variables in variants {
         let text = ignored_in_child("learn::child_prints_moments", variables);
         assert_eq!(printed(&text, "digest "), digests, "{variables:?}");
         assert!(printed(&text, "notice ").is_empty());
     }
+    older_devices_give_what_portable_kernels_give("learn::child_prints_moments", &digests);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod caller;
 mod contexts;
 mod device_memory;
 mod edges;
+mod float8;
 mod heat_maps;
 #[path = "../host_driver/mod.rs"]
 mod host_driver;
@@ -14,10 +15,13 @@ mod learn;
 #[path = "../learning/learned.rs"]
 mod learned;
 mod passes;
+mod perturb;
+mod portable;
 mod precision;
 mod real_network;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod subbatches;
 // Shared with the tests of the CPU engine, which use more of it.
 #[allow(dead_code)]
 #[path = "../engine/support.rs"]

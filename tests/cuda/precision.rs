@@ -68,7 +68,13 @@ fn all_decisions(cuda: &Cuda, case: &Case, batch: &Batch) -> (Vec<Decisions>, Ve
     (decisions, trace.final_map().expect("the device answers"))
 }
 
-fn compare(name: &str, network: ReferenceNetwork, size: (usize, usize), precision: Precision, distance: f64) {
+pub fn compare(
+    name: &str,
+    network: ReferenceNetwork,
+    size: (usize, usize),
+    precision: Precision,
+    distance: f64,
+) {
     let case = Case::new(network, ElementType::F32);
     let methods = Method::all();
     let (count, headless) = (2, case.network.is_headless());

@@ -10,6 +10,7 @@ mod epilogue;
 mod gemm;
 mod laps;
 mod learn;
+mod perturb;
 mod pooling;
 mod profile;
 mod repeats;
@@ -25,7 +26,8 @@ use super::memory;
 use super::passes::Passes;
 use super::profile::{Part, Profiler};
 use super::{
-    Backend, BackendError, Batch, Learner, MemoryNeeded, Moments, OperatorSource, Pass, PassId, Pixels, Trace,
+    Backend, BackendError, Batch, Filling, Learner, MemoryNeeded, Moments, OperatorSource, Pass, PassId,
+    PatchGrid, Perturber, Pixels, Trace,
 };
 use crate::network::{Extent, Network};
 use crate::threads::Threads;
@@ -34,6 +36,7 @@ use dense::DenseShape;
 use epilogue::Forward;
 use laps::Laps;
 use learn::CpuLearner;
+use perturb::CpuPerturber;
 use simd::is_finite;
 use std::sync::Arc;
 use tiles::{Maps, largest_per_image, tile_rows};
@@ -249,6 +252,16 @@ impl Backend for Cpu {
 
     fn forward<'a>(&'a self, batch: &Batch) -> Result<Box<dyn Trace + 'a>, BackendError> {
         Ok(Box::new(self.threads.install(|| self.run_forward(batch, &mut Laps::off()))?))
+    }
+
+    fn perturb<'a>(
+        &'a self,
+        images: &[f32],
+        count: usize,
+        grid: PatchGrid,
+        filling: Filling,
+    ) -> Result<Box<dyn Perturber + 'a>, BackendError> {
+        Ok(Box::new(CpuPerturber::new(self, images, count, grid, filling)?))
     }
 
     fn preferred_batch(&self) -> usize {

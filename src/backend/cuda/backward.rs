@@ -2,6 +2,7 @@
 
 use super::buffers::{Addresses, Buffer};
 use super::callers::Stored;
+use super::device::DeviceError;
 use super::forward::{OperandSide, Steps, stage_shape};
 use super::operators::PreparedOperator;
 use super::params::{
@@ -9,6 +10,7 @@ use super::params::{
     VggxAveragePool, VggxBelow, VggxConvolutionBackward, VggxDeliver, VggxOutput, VggxScale, VggxSignalImage,
     VggxStart, VggxUnpool,
 };
+use super::parts::{SegmentParts, parts};
 use super::plan::{ClassifierPlan, Plan, per_image, signal_image_size};
 use super::program::Step;
 use crate::backend::{Gate, Start};
@@ -77,25 +79,26 @@ pub(super) fn backward(
     (gate, start): (Gate, Start),
     (exit, reversed): (Exit, bool),
     names: &[String],
-) -> Vec<Step> {
+) -> Result<Vec<Step>, DeviceError> {
+    let parts = parts(plan, at, &plan.schedule.backward);
     let mut steps = Steps::new(plan, at);
     let request = at.of(plan.request.buffer);
     steps.push(Step::Upload { address: request, offset: 0, bytes: plan.request.bytes });
     steps.clear_largest(plan.backward_scales);
     let mut pass = Pass { steps, operators, gate, names };
     let signal = pass.start(start);
-    let signal = match &plan.classifier {
+    match &plan.classifier {
         Some(classifier) => {
             let signal = pass.through_dense_layers(classifier, signal);
-            pass.reach_map(classifier, signal)
+            pass.reach_map(classifier, signal);
         }
         None => pass.unpool(signal),
-    };
-    let signal = pass.through_stages(signal);
+    }
+    pass.through_stages(&parts);
     // A classifier's response is one number an image: it joins at the end.
     let joins = plan.classifier.is_some() && start == Start::Response;
     let factors = if joins { request + plan.request.factors as u64 } else { 0 };
-    pass.reach_pixels(signal, factors, exit.detail);
+    pass.output(factors, exit.detail);
     match exit.stored {
         Some(stored) => pass.deliver(exit.detail, stored, reversed),
         None => pass.download(exit.detail),
@@ -116,7 +119,7 @@ struct Pass<'a> {
     names: &'a [String],
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
     fn signal_scale(&self, map: usize) -> VggxScale {
         self.steps.scale(self.steps.plan.backward_scales, map)
     }
@@ -200,19 +203,21 @@ impl Pass<'_> {
             let name = &self.names[place];
             let shape =
                 format!("{name}, {images} images, {} outputs, {} inputs", layer.outputs, layer.inputs);
+            self.steps.of_layer(Some(place));
             self.steps.launch(kernel, layer.backward.size, shape, parameters);
         }
+        self.steps.of_layer(None);
         signal
     }
 
     /// From the first dense layer's input to the last stage's convolution.
-    fn reach_map(&mut self, classifier: &ClassifierPlan, signal: Signal) -> Signal {
+    fn reach_map(&mut self, classifier: &ClassifierPlan, signal: Signal) {
         if classifier.pooled.is_none() {
             return self.unpool(signal);
         }
         let plan = self.steps.plan;
         let last = plan.last_stage();
-        let (below, below_signal) = self.below(plan.stages.len() - 1);
+        let below = self.below(plan.stages.len() - 1);
         let parameters = VggxAveragePool {
             input: signal.address,
             input_scale: signal.scale,
@@ -229,14 +234,13 @@ impl Pass<'_> {
         let size = per_image(values, 2048, plan.geometry.images);
         let shape = stage_shape(plan, last, "the map before the dense layers");
         self.steps.launch(self.steps.kernel("average_pool_backward"), size, shape, parameters);
-        below_signal
     }
 
     /// Gates and unpools a signal that has the extents of the final map.
-    fn unpool(&mut self, signal: Signal) -> Signal {
+    fn unpool(&mut self, signal: Signal) {
         let plan = self.steps.plan;
         let last = plan.last_stage();
-        let (below, below_signal) = self.below(plan.stages.len() - 1);
+        let below = self.below(plan.stages.len() - 1);
         let parameters = VggxUnpool {
             input: signal.address,
             input_scale: signal.scale,
@@ -250,16 +254,21 @@ impl Pass<'_> {
         let size = per_image(values, 2048, plan.geometry.images);
         let shape = stage_shape(plan, last, "the final map");
         self.steps.launch(self.steps.kernel("unpool"), size, shape, parameters);
-        below_signal
     }
 
-    /// How a signal that arrives at a stage's stored map passes its pool and ReLU, and the signal that it becomes.
-    fn below(&self, index: usize) -> (VggxBelow, Signal) {
+    /// The signal at the output of a stage's convolution.
+    fn signal(&self, index: usize) -> Signal {
+        let plan = self.steps.plan;
+        let address = self.steps.at.of(plan.stages[index].signal);
+        Signal { address, scale: self.signal_scale(plan.stage_signal_scale(index)) }
+    }
+
+    /// How a signal that arrives at a stage's stored map passes its pool and ReLU.
+    fn below(&self, index: usize) -> VggxBelow {
         let (plan, at) = (self.steps.plan, self.steps.at);
         let stage = &plan.stages[index];
-        let signal =
-            Signal { address: at.of(stage.signal), scale: self.signal_scale(plan.stage_signal_scale(index)) };
-        let below = VggxBelow {
+        let signal = self.signal(index);
+        VggxBelow {
             gate: self.gate_bits(),
             below: if stage.pool { VGGX_BELOW_POOL } else { VGGX_BELOW_RECTIFIER },
             mask: at.of(stage.mask),
@@ -268,43 +277,63 @@ impl Pass<'_> {
             unpooled_width: stage.width as i32,
             output: signal.address,
             output_scale: signal.scale,
-        };
-        (below, signal)
-    }
-
-    /// From the last stage's convolution to the first one's.
-    fn through_stages(&mut self, mut signal: Signal) -> Signal {
-        let plan = self.steps.plan;
-        for (index, stage) in plan.stages.iter().enumerate().skip(1).rev() {
-            let operand = OperandSide {
-                input: signal.address,
-                input_scale: signal.scale,
-                operator: &self.operators[index],
-                height: stage.height,
-                width: stage.width,
-                channels: stage.outputs,
-                outputs: stage.inputs,
-                taps: 9,
-                stages: stage.backward.stages,
-            };
-            let (below, below_signal) = self.below(index - 1);
-            let parameters =
-                VggxConvolutionBackward { operand: operand.parameters(self.steps.images()), below };
-            let kernel = format!("convolution_backward_{}", stage.backward.suffix(plan.precision));
-            let shape = stage_shape(plan, stage, &self.names[index]);
-            self.steps.launch(kernel, stage.backward.size, shape, parameters);
-            signal = below_signal;
         }
-        signal
     }
 
-    /// Through the first convolution, and out.
-    fn reach_pixels(&mut self, signal: Signal, factors: u64, detail: Detail) {
-        let (plan, at) = (self.steps.plan, self.steps.at);
+    /// From the last stage's convolution to the pixels.
+    fn through_stages(&mut self, parts: &'a [SegmentParts]) {
+        for SegmentParts { stages, parts } in parts.iter().rev() {
+            for part in parts {
+                self.steps.begin_part(part);
+                for index in stages.clone().rev() {
+                    self.steps.of_layer(Some(index));
+                    match index {
+                        0 => self.first_stage(),
+                        _ => self.through_stage(index),
+                    }
+                }
+                self.steps.end_part();
+            }
+        }
+    }
+
+    /// Through a convolution that has another one before it.
+    fn through_stage(&mut self, index: usize) {
+        let plan = self.steps.plan;
+        let stage = &plan.stages[index];
+        let signal = self.signal(index);
+        let operator = &self.operators[index];
+        // The plan says so of layers alone that have such an operator.
+        let float8 = operator.float8.as_deref().filter(|_| stage.float8.input);
+        let operand = OperandSide {
+            input: signal.address,
+            input_scale: signal.scale,
+            operator: float8.unwrap_or(operator),
+            height: stage.height,
+            width: stage.width,
+            channels: stage.outputs,
+            outputs: stage.inputs,
+            taps: 9,
+            stages: stage.backward.stages,
+        };
+        let below = self.below(index - 1);
+        let parameters = VggxConvolutionBackward { operand: operand.parameters(self.steps.images()), below };
+        let shape = stage_shape(plan, stage, &self.names[index]);
+        if let Some(variant) = &stage.backward_boxes {
+            let way = ("backward", stage.float8.elements().unwrap_or(plan.precision.suffix()));
+            self.steps.launch_boxes(way, variant, shape, variant.backward(parameters, stage.float8));
+        } else {
+            let kernel = format!("convolution_backward_{}", stage.backward.suffix(plan.precision));
+            self.steps.launch(kernel, stage.backward.size, shape, parameters);
+        }
+    }
+
+    /// Through the first convolution.
+    fn first_stage(&mut self) {
+        let plan = self.steps.plan;
         let geometry = plan.geometry;
         let operator = &self.operators[0];
-        let scale = self.signal_scale(plan.values_scale());
-        let (values, exponents) = (at.of(plan.values), at.of(plan.exponents));
+        let signal = self.signal(0);
         let parameters = VggxSignalImage {
             input: signal.address,
             input_scale: signal.scale,
@@ -315,19 +344,26 @@ impl Pass<'_> {
             height: geometry.height as i32,
             width: geometry.width as i32,
             channels: plan.stages[0].outputs as i32,
-            output: values,
-            output_scale: scale,
+            output: self.steps.at.of(plan.values),
+            output_scale: self.signal_scale(plan.values_scale()),
         };
         let shape = stage_shape(plan, &plan.stages[0], &self.names[0]);
         let size = signal_image_size(geometry, plan.precision);
-        self.steps.launch(self.steps.kernel("signal_image"), size, shape.clone(), parameters);
+        self.steps.launch(self.steps.kernel("signal_image"), size, shape, parameters);
+    }
+
+    /// Out, of the signal that has arrived at the pixels.
+    fn output(&mut self, factors: u64, detail: Detail) {
+        let (plan, at) = (self.steps.plan, self.steps.at);
+        let geometry = plan.geometry;
+        let shape = stage_shape(plan, &plan.stages[0], &self.names[0]);
         let positions = geometry.height * geometry.width;
         let parameters = VggxOutput {
-            values,
-            scale,
+            values: at.of(plan.values),
+            scale: self.signal_scale(plan.values_scale()),
             factors,
             heat_map: at.of(plan.heat_map),
-            exponents,
+            exponents: at.of(plan.exponents),
             images: self.steps.images(),
             positions: positions as i32,
         };

@@ -7,6 +7,10 @@ pub(super) enum Room {
     Even,
     /// The other one.
     Odd,
+    /// As [`Room::Even`], of maps that only a part of the batch has, one part after another.
+    PartEven,
+    /// The other one.
+    PartOdd,
     /// During one pass, forward or backward.
     Pass,
     /// From the forward pass until the last backward pass.
@@ -18,10 +22,13 @@ pub(super) enum Room {
 pub(super) struct Buffer(usize);
 
 /// All buffers of a plan.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Buffers {
     list: Vec<(Room, usize)>,
 }
+
+/// The rooms that maps share.
+const ROOMS: [Room; 4] = [Room::Even, Room::Odd, Room::PartEven, Room::PartOdd];
 
 /// Allocations are made of so many bytes, as the driver's are: any kernel's alignment.
 const ALIGNMENT: usize = 256;
@@ -41,31 +48,38 @@ impl Buffers {
         self.list[buffer.0].1
     }
 
+    /// Whether only a part of the batch has it.
+    pub fn is_of_part(&self, buffer: Buffer) -> bool {
+        matches!(self.list[buffer.0].0, Room::PartEven | Room::PartOdd)
+    }
+
     /// Sizes of what is kept, in the order of [`Buffers::addresses`].
     pub fn kept(&self) -> Vec<usize> {
         self.sizes(|room| room == Room::Kept)
     }
 
-    /// Sizes of what a pass works in: the two rooms of maps first, unless every buffer is to be apart.
+    /// Sizes of what a pass works in: the rooms of maps first, unless every buffer is to be apart.
     pub fn work(&self, separate: bool) -> Vec<usize> {
         if separate {
             return self.sizes(|room| room != Room::Kept);
         }
         let largest = |wanted| self.sizes(|room| room == wanted).into_iter().max().unwrap_or(0);
-        let mut sizes = vec![largest(Room::Even), largest(Room::Odd)];
+        let mut sizes = ROOMS.map(largest).to_vec();
         sizes.extend(self.sizes(|room| room == Room::Pass));
         sizes
     }
 
     /// The address of every buffer, from those of [`Buffers::work`] and [`Buffers::kept`].
     pub fn addresses(&self, separate: bool, work: &[u64], kept: &[u64]) -> Addresses {
-        let (mut work_rest, mut kept_rest) = (if separate { work } else { &work[2..] }.iter(), kept.iter());
-        let list = self.list.iter().map(|&(room, _)| match room {
-            Room::Even if !separate => work[0],
-            Room::Odd if !separate => work[1],
-            // As many as the sizes said.
-            Room::Kept => kept_rest.next().copied().unwrap_or(0),
-            _ => work_rest.next().copied().unwrap_or(0),
+        let rooms = if separate { 0 } else { ROOMS.len() };
+        let (mut work_rest, mut kept_rest) = (work[rooms..].iter(), kept.iter());
+        let list = self.list.iter().map(|&(room, _)| {
+            match ROOMS[..rooms].iter().position(|&shared| shared == room) {
+                Some(place) => work[place],
+                // As many as the sizes said.
+                None if room == Room::Kept => kept_rest.next().copied().unwrap_or(0),
+                None => work_rest.next().copied().unwrap_or(0),
+            }
         });
         Addresses { list: list.collect() }
     }
@@ -76,6 +90,7 @@ impl Buffers {
 }
 
 /// Where the buffers of a plan lie on the device.
+#[derive(Clone)]
 pub(super) struct Addresses {
     list: Vec<u64>,
 }
@@ -83,6 +98,11 @@ pub(super) struct Addresses {
 impl Addresses {
     pub fn of(&self, buffer: Buffer) -> u64 {
         self.list[buffer.0]
+    }
+
+    /// Makes a buffer begin so many bytes further on.
+    pub fn advance(&mut self, buffer: Buffer, bytes: usize) {
+        self.list[buffer.0] += bytes as u64;
     }
 }
 
@@ -99,12 +119,27 @@ mod tests {
         let odd = buffers.add(Room::Odd, 50);
         let pass = buffers.add(Room::Pass, 7);
         let other = buffers.add(Room::Kept, 20);
-        assert_eq!((buffers.work(false), buffers.kept()), (vec![300, 50, 7], vec![10, 20]));
-        let at = buffers.addresses(false, &[1, 2, 3], &[4, 5]);
+        assert_eq!((buffers.work(false), buffers.kept()), (vec![300, 50, 0, 0, 7], vec![10, 20]));
+        let mut at = buffers.addresses(false, &[1, 2, 8, 9, 3], &[4, 5]);
         assert_eq!([small, kept, large, odd, pass, other].map(|buffer| at.of(buffer)), [1, 4, 1, 2, 3, 5]);
+        at.advance(odd, 40);
+        assert_eq!([small, odd, pass].map(|buffer| at.of(buffer)), [1, 42, 3]);
         assert_eq!(buffers.work(true), vec![100, 300, 50, 7]);
         let at = buffers.addresses(true, &[1, 2, 3, 4], &[5, 6]);
         assert_eq!([small, kept, large, odd, pass, other].map(|buffer| at.of(buffer)), [1, 5, 2, 3, 4, 6]);
         assert_eq!(align(257), 512);
+    }
+
+    #[test]
+    fn maps_of_parts_share_rooms_of_their_own() {
+        let mut buffers = Buffers::default();
+        let whole = buffers.add(Room::Even, 100);
+        let parts = [Room::PartEven, Room::PartOdd, Room::PartEven].map(|room| buffers.add(room, 30));
+        let pass = buffers.add(Room::Pass, 7);
+        assert_eq!(buffers.work(false), [100, 0, 30, 30, 7]);
+        assert!(!buffers.is_of_part(whole) && parts.iter().all(|&part| buffers.is_of_part(part)));
+        let at = buffers.addresses(false, &[1, 2, 3, 4, 5], &[]);
+        assert_eq!(parts.map(|buffer| at.of(buffer)), [3, 4, 3]);
+        assert_eq!([whole, pass].map(|buffer| at.of(buffer)), [1, 5]);
     }
 }

@@ -1,27 +1,61 @@
 //! The steps of a forward pass.
 
 use super::buffers::Addresses;
+use super::device::DeviceError;
 use super::network::DeviceNetwork;
 use super::operators::PreparedOperator;
 use super::params::{
     VGGX_LINEAR, VGGX_RECTIFY, VGGX_RECTIFY_POOL, VggxAveragePool, VggxChannelSums, VggxConvolutionForward,
     VggxGather, VggxInterleave, VggxNormalise, VggxOperand, VggxScale,
 };
+use super::parts::{Part, SegmentParts, parts};
 use super::plan::{ClassifierPlan, Input, Plan, Scales, StagePlan, per_image, per_value};
-use super::program::{Parameters, Step};
+use super::program::{LaunchPlace, Parameters, Step};
+use super::warpgroups::BoxVariant;
 
 /// Steps that are put together for a plan at its addresses.
 pub(super) struct Steps<'a> {
+    /// Those of the part of the batch that steps are for.
     pub plan: &'a Plan,
     pub at: &'a Addresses,
+    /// Those of all images.
+    whole: (&'a Plan, &'a Addresses),
     /// Where it goes which images count, of pixels on the device whose values may not be finite; 0: nowhere.
     pub counted: u64,
+    place: LaunchPlace,
     list: Vec<Step>,
+    /// What the driver refused to describe.
+    error: Option<DeviceError>,
 }
 
 impl<'a> Steps<'a> {
     pub fn new(plan: &'a Plan, at: &'a Addresses) -> Self {
-        Steps { plan, at, counted: 0, list: Vec::new() }
+        Steps {
+            plan,
+            at,
+            whole: (plan, at),
+            counted: 0,
+            place: LaunchPlace::default(),
+            list: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Steps are for a part of the batch from here on.
+    pub fn begin_part(&mut self, part: &'a Part) {
+        (self.plan, self.at) = (&part.plan, &part.at);
+        self.place = LaunchPlace { in_part: part.is_some, first: part.first, ..LaunchPlace::default() };
+    }
+
+    /// Steps are for the whole batch again.
+    pub fn end_part(&mut self) {
+        (self.plan, self.at) = self.whole;
+        self.place = LaunchPlace::default();
+    }
+
+    /// Says which layer the next launches belong to.
+    pub fn of_layer(&mut self, layer: Option<usize>) {
+        self.place.layer = layer;
     }
 
     pub fn push(&mut self, step: Step) {
@@ -35,7 +69,35 @@ impl<'a> Steps<'a> {
         shape: String,
         parameters: impl Into<Parameters>,
     ) {
-        self.list.push(Step::Launch { kernel, size, parameters: Box::new(parameters.into()), shape });
+        let (parameters, place) = (Box::new(parameters.into()), self.place);
+        self.list.push(Step::Launch { kernel, size, parameters, shape, place });
+        self.place.follows = self.place.in_part;
+    }
+
+    /// Launches the kernel of warpgroups that goes this way, `forward` or `backward`, on such elements.
+    pub fn launch_boxes<P: Into<Parameters>>(
+        &mut self,
+        (way, elements): (&str, &str),
+        variant: &BoxVariant,
+        shape: String,
+        parameters: Result<P, DeviceError>,
+    ) {
+        let kernel = variant.kernel(way, elements);
+        self.launch_described(kernel, variant.size, shape, parameters);
+    }
+
+    /// Launches a kernel, where the driver could describe what it copies.
+    pub fn launch_described<P: Into<Parameters>>(
+        &mut self,
+        kernel: String,
+        size: super::device::LaunchSize,
+        shape: String,
+        parameters: Result<P, DeviceError>,
+    ) {
+        match parameters {
+            Ok(parameters) => self.launch(kernel, size, shape, parameters),
+            Err(error) => self.error = Some(error.in_kernel(&kernel, || shape)),
+        }
     }
 
     /// A kernel's name for the plan's elements.
@@ -44,7 +106,7 @@ impl<'a> Steps<'a> {
     }
 
     pub fn scale(&self, scales: Scales, map: usize) -> VggxScale {
-        let offset = (map * self.plan.geometry.images * size_of::<u32>()) as u64;
+        let offset = (map * self.plan.held * size_of::<u32>()) as u64;
         VggxScale {
             largest: self.at.of(scales.largest) + offset,
             exponent: self.at.of(scales.exponent) + offset,
@@ -62,8 +124,11 @@ impl<'a> Steps<'a> {
     }
 
     /// The steps, as one program.
-    pub fn finish(self) -> Vec<Step> {
-        self.list
+    pub fn finish(self) -> Result<Vec<Step>, DeviceError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(self.list),
+        }
     }
 }
 
@@ -113,9 +178,15 @@ pub(super) struct LayerMaps {
 pub(super) type Behind<'a, 'b> = &'a mut dyn FnMut(&mut Steps<'b>, &LayerMaps);
 
 /// All steps of a forward pass; `names` are the parametric layers'.
-pub(super) fn forward(plan: &Plan, at: &Addresses, network: &DeviceNetwork, names: &[String]) -> Vec<Step> {
+pub(super) fn forward(
+    plan: &Plan,
+    at: &Addresses,
+    network: &DeviceNetwork,
+    names: &[String],
+) -> Result<Vec<Step>, DeviceError> {
+    let parts = parts(plan, at, &plan.schedule.forward);
     let mut steps = Steps::new(plan, at);
-    let (map, scale) = layers(&mut steps, network, names, 0, &mut |_, _| ());
+    let (map, scale) = layers(&mut steps, &parts, network, names, 0, &mut |_, _| ());
     let responses_scale = if plan.classifier.is_some() { scale } else { sums(&mut steps, map) };
     let responses = plan.responses();
     steps.push(Step::Download { address: at.of(responses), offset: 0, bytes: plan.buffers.bytes(responses) });
@@ -135,26 +206,33 @@ pub(super) fn forward(plan: &Plan, at: &Addresses, network: &DeviceNetwork, name
 /// `pre_activation`, if there is such memory.
 pub(super) fn layers<'b>(
     steps: &mut Steps<'b>,
+    parts: &'b [SegmentParts],
     network: &DeviceNetwork,
     names: &[String],
     pre_activation: u64,
     behind: Behind<'_, 'b>,
 ) -> (u64, VggxScale) {
-    let (plan, at) = (steps.plan, steps.at);
-    let mut map = input(steps, network);
-    for (index, stage) in plan.stages.iter().enumerate() {
-        let maps = convolution(steps, index, stage, map, network, &names[index], pre_activation);
-        behind(steps, &maps);
-        map = at.of(stage.output);
+    input(steps, network);
+    for SegmentParts { stages, parts } in parts {
+        for part in parts {
+            steps.begin_part(part);
+            for index in stages.clone() {
+                let maps = convolution(steps, index, network, &names[index], pre_activation);
+                behind(steps, &maps);
+            }
+            steps.end_part();
+        }
     }
+    let plan = steps.plan;
+    let map = steps.at.of(plan.last_stage().output);
     match &plan.classifier {
         Some(classifier) => dense_layers(steps, classifier, map, network, names, pre_activation, behind),
         None => (map, steps.scale(plan.forward_scales, Plan::stage_scale(plan.stages.len() - 1))),
     }
 }
 
-/// From pixels or planes to the network's input; returns its address.
-fn input(steps: &mut Steps, network: &DeviceNetwork) -> u64 {
+/// From pixels or planes to the network's input.
+fn input(steps: &mut Steps, network: &DeviceNetwork) {
     let plan = steps.plan;
     let positions = plan.geometry.height * plan.geometry.width;
     steps.clear_largest(plan.forward_scales);
@@ -184,7 +262,6 @@ fn input(steps: &mut Steps, network: &DeviceNetwork) -> u64 {
             gather(steps, steps.kernel("gather_planes"), positions, 1024);
         }
     }
-    steps.at.of(plan.input)
 }
 
 /// What the pixels are, for messages.
@@ -257,13 +334,14 @@ fn gather(steps: &mut Steps, kernel: String, count: usize, per_block: usize) {
 fn convolution(
     steps: &mut Steps,
     index: usize,
-    stage: &StagePlan,
-    input: u64,
     network: &DeviceNetwork,
     name: &str,
     pre_activation: u64,
 ) -> LayerMaps {
     let (plan, at) = (steps.plan, steps.at);
+    let stage = &plan.stages[index];
+    let input = at.of(index.checked_sub(1).map_or(plan.input, |below| plan.stages[below].output));
+    steps.of_layer(Some(index));
     // The image's scale is at 0, the first stage's at 1.
     let operand = OperandSide {
         input,
@@ -293,12 +371,18 @@ fn convolution(
         argmax: stage.argmax.map_or(0, |argmax| at.of(argmax)),
         pre_activation,
     };
+    let shape = stage_shape(plan, stage, name);
+    if let Some(variant) = &stage.forward_boxes {
+        let way = ("forward", plan.precision.suffix());
+        steps.launch_boxes(way, variant, shape, variant.forward(parameters));
+        return maps;
+    }
     let kernel = if index == 0 {
         steps.kernel("convolution_image")
     } else {
         format!("convolution_forward_{}", stage.forward.suffix(plan.precision))
     };
-    steps.launch(kernel, stage.forward.size, stage_shape(plan, stage, name), parameters);
+    steps.launch(kernel, stage.forward.size, shape, parameters);
     maps
 }
 
@@ -366,12 +450,14 @@ fn dense_layers<'b>(
             argmax: 0,
             pre_activation,
         };
+        steps.of_layer(Some(place));
         let kernel = format!("convolution_forward_{}", layer.forward.suffix(plan.precision));
         let shape = format!("{name}, {images} images, {} inputs, {} outputs", layer.inputs, layer.outputs);
         steps.launch(kernel, layer.forward.size, shape, parameters);
         behind(steps, &LayerMaps { layer: place, input, input_scale: scale, output_scale });
         (input, scale) = (at.of(layer.output), output_scale);
     }
+    steps.of_layer(None);
     (input, scale)
 }
 

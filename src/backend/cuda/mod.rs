@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `device/` | wraps the driver's API; the only place that calls it |
 //! | `operators`, `network` | bring operators, biases and the table of pixel values onto the device |
-//! | `plan`, `buffers`, `tiles` | lay a pass out for so many images of one size; no device needed |
-//! | `forward`, `backward` | write a pass down as steps: copies, and kernels with their parameters |
+//! | `plan`, `buffers`, `stage_kernels`, `tiles`, `warpgroups`, `resident` | lay a pass out for so many images of one size; no device needed |
+//! | `float8` | says which signals go back in float8 |
+//! | `schedule` | says which layers run for parts of a batch, so that maps stay in the L2 cache |
+//! | `forward`, `backward`, `parts` | write a pass down as steps: copies, and kernels with their parameters |
 //! | `program` | runs steps, or captures them once and launches them as a whole |
 //! | `arena`, `slot`, `slot_pool` | hold the memory that passes work in |
 //! | `batch`, `trace` | take pixels in, and give responses and explanations back |
 //! | `callers/` | pixels and explanations in memory of callers on the device |
+//! | `perturb` | copies of images in which patches are replaced |
 //! | `learn/` | adds up moments behind each layer of a forward pass |
 //!
 //! Every map is stored times a power of two for each image, chosen by the kernels from a bound on what they are about to
@@ -26,20 +29,27 @@ mod buffers;
 pub mod callers;
 mod compiled;
 pub mod device;
+mod float8;
 mod forward;
 mod learn;
 mod network;
 mod operators;
 mod options;
 pub mod params;
+mod parts;
 mod path;
+mod perturb;
 mod plan;
 mod profile;
 mod program;
+mod resident;
+mod schedule;
 mod slot;
 mod slot_pool;
+mod stage_kernels;
 mod tiles;
 mod trace;
+mod warpgroups;
 
 pub use backward::Detail;
 pub use callers::{CallersError, DeviceDestination, DevicePixels, PixelFormat, Stored};
@@ -53,8 +63,8 @@ use super::chain::Chain;
 use super::passes::Passes;
 use super::profile::Profiler;
 use super::{
-    Backend, BackendError, Batch, Learner, MemoryNeeded, Moments, OperatorSource, OwnedPixels, Pass, PassId,
-    Trace,
+    Backend, BackendError, Batch, Filling, Learner, MemoryNeeded, Moments, OperatorSource, OwnedPixels, Pass,
+    PassId, PatchGrid, Perturber, Trace,
 };
 use crate::network::Network;
 use crate::threads::Threads;
@@ -62,7 +72,9 @@ use device::Device;
 use learn::CudaLearner;
 use network::DeviceNetwork;
 use operators::{Direction, LayerShape, Preparation, PreparedOperator};
-use plan::{Geometry, Input, Plan};
+use perturb::CudaPerturber;
+use plan::{Geometry, Input};
+use schedule::Subbatches;
 use slot::{DevicePass, Engine, Slot};
 use slot_pool::SlotPool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -154,17 +166,39 @@ impl Cuda {
             None => Device::open(options.device)?,
         };
         let precision = options.precision;
+        let warpgroups = path::warpgroups(device.description());
+        if precision == Precision::F8 && !warpgroups {
+            let (major, minor) = device.description().capability;
+            let device = format!("this device has {major}.{minor}");
+            let kernels = "the kernels for it are left out or were not compiled";
+            let but = if (major, minor) == (9, 0) { kernels.to_owned() } else { device };
+            let reason = format!("needs compute capability 9.0, and {but}");
+            return Err(BackendError::Precision { precision: precision.name(), reason });
+        }
         let preparation = Preparation::new(&device, precision, threads.clone())?;
         let on_device = DeviceNetwork::new(preparation, &chain, &network.preprocessing, &*weights, &biases)?;
         let limits = Limits {
             multiprocessors: device.description().multiprocessors as usize,
             shared_memory: device.description().shared_memory as usize,
+            warpgroups,
+            clusters: !options::is_set("VGGX_NO_CLUSTERS"),
         };
         let names = network.parametric().map(|(_, layer)| layer.name().to_owned()).collect();
         let graphs = !options::is_set("VGGX_NO_GRAPHS");
         let separate = options::is_set("VGGX_SEPARATE_ALLOCATIONS");
-        let engine =
-            Engine { device, threads, chain, network: on_device, names, precision, limits, graphs, separate };
+        let subbatches = Subbatches::on(device.description());
+        let engine = Engine {
+            device,
+            threads,
+            chain,
+            network: on_device,
+            names,
+            precision,
+            limits,
+            subbatches,
+            graphs,
+            separate,
+        };
         let slots = count_slots(&engine, &network, options.batch)?;
         let slots = (0..slots).map(|_| Slot::new(&engine)).collect::<Result<_, _>>()?;
         Ok(Cuda {
@@ -261,7 +295,7 @@ fn usual_side(network: &Network) -> usize {
 fn batch_bytes(engine: &Engine, network: &Network, images: usize) -> u64 {
     let side = usual_side(network);
     let geometry = Geometry { images, height: side, width: side, input: Input::Rgb8 };
-    Plan::new(&engine.chain, geometry, engine.precision, engine.limits).bytes() as u64
+    engine.plan(geometry).bytes() as u64
 }
 
 /// Two slots, so that the copies of one overlap the computation of the other, where memory allows with room for the
@@ -275,7 +309,7 @@ fn count_slots(engine: &Engine, network: &Network, batch: Option<usize>) -> Resu
 impl Backend for Cuda {
     fn description(&self) -> String {
         let description = self.engine.device.description();
-        format!("cuda:{}, {description}, {}", description.index, self.engine.precision.suffix())
+        format!("cuda:{}, {description}, {}", description.index, self.engine.precision.name())
     }
 
     fn threads(&self) -> Option<&rayon::ThreadPool> {
@@ -316,6 +350,16 @@ impl Backend for Cuda {
         callers::store(&self.engine.device, destination, size, explanations)
     }
 
+    fn perturb<'a>(
+        &'a self,
+        images: &[f32],
+        count: usize,
+        grid: PatchGrid,
+        filling: Filling,
+    ) -> Result<Box<dyn Perturber + 'a>, BackendError> {
+        Ok(Box::new(CudaPerturber::new(self, images, count, grid, filling)?))
+    }
+
     fn preferred_batch(&self) -> usize {
         if let Some(batch) = self.batch {
             return batch.max(1);
@@ -336,7 +380,7 @@ impl Backend for Cuda {
     ) -> Result<MemoryNeeded, BackendError> {
         self.network.extents(height, width)?;
         let geometry = Geometry { images, height, width, input: Input::Rgb8 };
-        let plan = Plan::new(&self.engine.chain, geometry, self.engine.precision, self.engine.limits);
+        let plan = self.engine.plan(geometry);
         let host = plan.upload_bytes().saturating_add(plan.download_bytes());
         Ok(MemoryNeeded { host: host as u64, device: plan.bytes() as u64 })
     }

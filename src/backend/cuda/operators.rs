@@ -1,6 +1,7 @@
 //! Operators and biases on the device: uploaded as the files have them, then laid out by kernels.
 
 use super::device::{Device, DeviceError, DeviceMemory, Event, LaunchSize, PinnedMemory, Stream};
+use super::float8;
 use super::options::Precision;
 use super::params::{
     VGGX_BF16, VGGX_F16, VGGX_F32, VGGX_IMAGE_DEPTH, VGGX_LAYOUT_BACKWARD, VGGX_LAYOUT_FORWARD,
@@ -14,6 +15,17 @@ use crate::threads::Threads;
 use rayon::prelude::*;
 use std::sync::Arc;
 
+/// Float8 as operators are laid out in it: their largest magnitude lies in [2⁷, 2⁸), where 448 is the largest number.
+const FLOAT8: (&str, usize, i32) = ("f8", 1, 8);
+
+/// Whether signals may reach an operator in float8: on the way back, with channels that fill rows of boxes.
+fn float8_layer(direction: Direction, shape: &LayerShape) -> bool {
+    direction == Direction::Backward
+        && shape.taps == 9
+        && !shape.is_image
+        && float8::fills_rows(shape.outputs)
+}
+
 /// Bytes that are staged at a time.
 const PIECE: usize = 8 << 20;
 
@@ -24,6 +36,8 @@ pub(super) struct PreparedOperator {
     pub bound: f32,
     /// true operator = stored · 2^gain
     pub gain: i32,
+    /// The same in float8, where signals may reach it in that.
+    pub float8: Option<Box<PreparedOperator>>,
 }
 
 impl PreparedOperator {
@@ -174,7 +188,7 @@ impl Preparation {
             }
             None => (self.upload_rows(source, shape)?, None, None),
         };
-        let mut parameters = VggxPrepareOperator {
+        let parameters = VggxPrepareOperator {
             first: first.memory.address(),
             second: second.as_ref().map_or(0, |second| second.memory.address()),
             neuron_scales: scales.as_ref().map_or(0, DeviceMemory::address),
@@ -193,14 +207,36 @@ impl Preparation {
         if !largest.is_finite() {
             return Err(BackendError::SignalOverflow { layer: shape.name.clone() });
         }
-        if largest > 0.0 {
-            parameters.shift = VGGX_OPERATOR_LOG2 - exponent_above(largest);
-        }
+        // Rows that are read come with a gain of their own; factors are the operator itself.
+        let gain = if factors.is_some() { 0 } else { source.gain_log2(shape.layer) };
         let element =
             if layout == VGGX_LAYOUT_IMAGE_BACKWARD { size_of::<f32>() } else { self.precision.bytes() };
+        let own = (self.precision.suffix(), element, VGGX_OPERATOR_LOG2);
+        let mut operator = self.stored(own, &parameters, (rows, depth), (largest, gain), shape)?;
+        if self.precision == Precision::F8 && float8_layer(direction, shape) {
+            let float8 = self.stored(FLOAT8, &parameters, (rows, depth), (largest, gain), shape)?;
+            operator.float8 = Some(Box::new(float8));
+        }
+        Ok(operator)
+    }
+
+    /// Lays an operator out in a type: what its kernels' names end with, its bytes, and the power of two that the largest magnitude
+    /// is to be below.
+    fn stored(
+        &self,
+        (suffix, element, log2): (&str, usize, i32),
+        uploaded: &VggxPrepareOperator,
+        (rows, depth): (usize, usize),
+        (largest, gain): (f32, i32),
+        shape: &LayerShape,
+    ) -> Result<PreparedOperator, BackendError> {
+        let layout = uploaded.layout;
         let memory = self.device.allocate(rows * depth * element)?;
-        parameters.destination = memory.address();
-        let suffix = self.precision.suffix();
+        let parameters = VggxPrepareOperator {
+            destination: memory.address(),
+            shift: if largest > 0.0 { log2 - exponent_above(largest) } else { 0 },
+            ..*uploaded
+        };
         self.run(
             &format!("prepare_operator_{suffix}"),
             per_value(rows * depth, 256, 256),
@@ -219,9 +255,7 @@ impl Preparation {
             (format!("operator_bound_{suffix}"), per_value(rows, 8, 256))
         };
         let bound = self.scalar_of(&kernel, size, &bound, shape)?;
-        // Rows that are read come with a gain of their own; factors are the operator itself.
-        let gain = if factors.is_some() { 0 } else { source.gain_log2(shape.layer) };
-        Ok(PreparedOperator { memory, bound, gain: gain - parameters.shift })
+        Ok(PreparedOperator { memory, bound, gain: gain - parameters.shift, float8: None })
     }
 
     /// Uploads a bias, padded with zeros.

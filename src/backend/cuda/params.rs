@@ -15,7 +15,14 @@ pub const VGGX_GATE_SIGN: i32 = 2;
 pub const VGGX_BELOW_NOTHING: i32 = 0;
 pub const VGGX_BELOW_RECTIFIER: i32 = 1;
 pub const VGGX_BELOW_POOL: i32 = 2;
+pub const VGGX_HOPPER_THREADS: i32 = 384;
+pub const VGGX_HOPPER_STAGING: i32 = 4096;
+pub const VGGX_HOPPER_SLOTS: i32 = 32;
+pub const VGGX_RESIDENT_EXCHANGE: i32 = 2048;
+pub const VGGX_SIGNAL_ROWS: i32 = 16;
+pub const VGGX_SIGNAL_COLUMNS: i32 = 62;
 pub const VGGX_CHUNK_POSITIONS: i32 = 4096;
+pub const VGGX_HOPPER_MOMENT_THREADS: i32 = 512;
 pub const VGGX_F32: i32 = 0;
 pub const VGGX_F16: i32 = 1;
 pub const VGGX_BF16: i32 = 2;
@@ -157,6 +164,125 @@ const _: () = {
     ["Offset of field: VggxConvolutionBackward::below"]
         [::std::mem::offset_of!(VggxConvolutionBackward, below) - 72usize];
 };
+#[repr(C)]
+#[repr(align(128))]
+#[derive(Debug, Copy, Clone, PartialEq)]
+pub struct VggxTensorMap {
+    pub words: [u64; 16usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxTensorMap"][::std::mem::size_of::<VggxTensorMap>() - 128usize];
+    ["Alignment of VggxTensorMap"][::std::mem::align_of::<VggxTensorMap>() - 128usize];
+    ["Offset of field: VggxTensorMap::words"][::std::mem::offset_of!(VggxTensorMap, words) - 0usize];
+};
+impl Default for VggxTensorMap {
+    fn default() -> Self {
+        let mut s = ::std::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::std::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[repr(align(128))]
+#[derive(Debug, Copy, Clone, PartialEq)]
+pub struct VggxBoxes {
+    pub map: VggxTensorMap,
+    pub operator_: VggxTensorMap,
+    pub tile_width_log2: i32,
+    pub tile_height_log2: i32,
+    pub tile_images_log2: i32,
+    pub images_between: i32,
+    pub map_slots: i32,
+    pub operator_slots: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxBoxes"][::std::mem::size_of::<VggxBoxes>() - 384usize];
+    ["Alignment of VggxBoxes"][::std::mem::align_of::<VggxBoxes>() - 128usize];
+    ["Offset of field: VggxBoxes::map"][::std::mem::offset_of!(VggxBoxes, map) - 0usize];
+    ["Offset of field: VggxBoxes::operator_"][::std::mem::offset_of!(VggxBoxes, operator_) - 128usize];
+    ["Offset of field: VggxBoxes::tile_width_log2"]
+        [::std::mem::offset_of!(VggxBoxes, tile_width_log2) - 256usize];
+    ["Offset of field: VggxBoxes::tile_height_log2"]
+        [::std::mem::offset_of!(VggxBoxes, tile_height_log2) - 260usize];
+    ["Offset of field: VggxBoxes::tile_images_log2"]
+        [::std::mem::offset_of!(VggxBoxes, tile_images_log2) - 264usize];
+    ["Offset of field: VggxBoxes::images_between"]
+        [::std::mem::offset_of!(VggxBoxes, images_between) - 268usize];
+    ["Offset of field: VggxBoxes::map_slots"][::std::mem::offset_of!(VggxBoxes, map_slots) - 272usize];
+    ["Offset of field: VggxBoxes::operator_slots"]
+        [::std::mem::offset_of!(VggxBoxes, operator_slots) - 276usize];
+};
+impl Default for VggxBoxes {
+    fn default() -> Self {
+        let mut s = ::std::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::std::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[repr(align(128))]
+#[derive(Debug, Copy, Clone, PartialEq)]
+pub struct VggxHopperForward {
+    pub boxes: VggxBoxes,
+    pub output: VggxTensorMap,
+    pub pre_activation: VggxTensorMap,
+    pub layer: VggxConvolutionForward,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxHopperForward"][::std::mem::size_of::<VggxHopperForward>() - 896usize];
+    ["Alignment of VggxHopperForward"][::std::mem::align_of::<VggxHopperForward>() - 128usize];
+    ["Offset of field: VggxHopperForward::boxes"][::std::mem::offset_of!(VggxHopperForward, boxes) - 0usize];
+    ["Offset of field: VggxHopperForward::output"]
+        [::std::mem::offset_of!(VggxHopperForward, output) - 384usize];
+    ["Offset of field: VggxHopperForward::pre_activation"]
+        [::std::mem::offset_of!(VggxHopperForward, pre_activation) - 512usize];
+    ["Offset of field: VggxHopperForward::layer"]
+        [::std::mem::offset_of!(VggxHopperForward, layer) - 640usize];
+};
+impl Default for VggxHopperForward {
+    fn default() -> Self {
+        let mut s = ::std::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::std::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
+#[repr(C)]
+#[repr(align(128))]
+#[derive(Debug, Copy, Clone, PartialEq)]
+pub struct VggxHopperBackward {
+    pub boxes: VggxBoxes,
+    pub output: VggxTensorMap,
+    pub layer: VggxConvolutionBackward,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxHopperBackward"][::std::mem::size_of::<VggxHopperBackward>() - 640usize];
+    ["Alignment of VggxHopperBackward"][::std::mem::align_of::<VggxHopperBackward>() - 128usize];
+    ["Offset of field: VggxHopperBackward::boxes"]
+        [::std::mem::offset_of!(VggxHopperBackward, boxes) - 0usize];
+    ["Offset of field: VggxHopperBackward::output"]
+        [::std::mem::offset_of!(VggxHopperBackward, output) - 384usize];
+    ["Offset of field: VggxHopperBackward::layer"]
+        [::std::mem::offset_of!(VggxHopperBackward, layer) - 512usize];
+};
+impl Default for VggxHopperBackward {
+    fn default() -> Self {
+        let mut s = ::std::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::std::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct VggxSignalImage {
@@ -428,6 +554,45 @@ const _: () = {
     ["Offset of field: VggxMoments::stages"][::std::mem::offset_of!(VggxMoments, stages) - 152usize];
     ["Offset of field: VggxMoments::reserved"][::std::mem::offset_of!(VggxMoments, reserved) - 156usize];
 };
+#[repr(C)]
+#[repr(align(128))]
+#[derive(Debug, Copy, Clone, PartialEq)]
+pub struct VggxHopperMoments {
+    pub input: VggxTensorMap,
+    pub pre_activation: VggxTensorMap,
+    pub tile_width_log2: i32,
+    pub tile_height_log2: i32,
+    pub tile_images_log2: i32,
+    pub images_between: i32,
+    pub layer: VggxMoments,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxHopperMoments"][::std::mem::size_of::<VggxHopperMoments>() - 512usize];
+    ["Alignment of VggxHopperMoments"][::std::mem::align_of::<VggxHopperMoments>() - 128usize];
+    ["Offset of field: VggxHopperMoments::input"][::std::mem::offset_of!(VggxHopperMoments, input) - 0usize];
+    ["Offset of field: VggxHopperMoments::pre_activation"]
+        [::std::mem::offset_of!(VggxHopperMoments, pre_activation) - 128usize];
+    ["Offset of field: VggxHopperMoments::tile_width_log2"]
+        [::std::mem::offset_of!(VggxHopperMoments, tile_width_log2) - 256usize];
+    ["Offset of field: VggxHopperMoments::tile_height_log2"]
+        [::std::mem::offset_of!(VggxHopperMoments, tile_height_log2) - 260usize];
+    ["Offset of field: VggxHopperMoments::tile_images_log2"]
+        [::std::mem::offset_of!(VggxHopperMoments, tile_images_log2) - 264usize];
+    ["Offset of field: VggxHopperMoments::images_between"]
+        [::std::mem::offset_of!(VggxHopperMoments, images_between) - 268usize];
+    ["Offset of field: VggxHopperMoments::layer"]
+        [::std::mem::offset_of!(VggxHopperMoments, layer) - 272usize];
+};
+impl Default for VggxHopperMoments {
+    fn default() -> Self {
+        let mut s = ::std::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::std::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct VggxAveragePool {
@@ -806,4 +971,86 @@ const _: () = {
         [::std::mem::offset_of!(VggxSecondDense, triangle) - 72usize];
     ["Offset of field: VggxSecondDense::images"][::std::mem::offset_of!(VggxSecondDense, images) - 80usize];
     ["Offset of field: VggxSecondDense::stages"][::std::mem::offset_of!(VggxSecondDense, stages) - 84usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxPatches {
+    pub values: vggx_address,
+    pub means: vggx_address,
+    pub sums: vggx_address,
+    pub ranks: vggx_address,
+    pub maps: i32,
+    pub height: i32,
+    pub width: i32,
+    pub side: i32,
+    pub absolute: i32,
+    pub least_first: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxPatches"][::std::mem::size_of::<VggxPatches>() - 56usize];
+    ["Alignment of VggxPatches"][::std::mem::align_of::<VggxPatches>() - 8usize];
+    ["Offset of field: VggxPatches::values"][::std::mem::offset_of!(VggxPatches, values) - 0usize];
+    ["Offset of field: VggxPatches::means"][::std::mem::offset_of!(VggxPatches, means) - 8usize];
+    ["Offset of field: VggxPatches::sums"][::std::mem::offset_of!(VggxPatches, sums) - 16usize];
+    ["Offset of field: VggxPatches::ranks"][::std::mem::offset_of!(VggxPatches, ranks) - 24usize];
+    ["Offset of field: VggxPatches::maps"][::std::mem::offset_of!(VggxPatches, maps) - 32usize];
+    ["Offset of field: VggxPatches::height"][::std::mem::offset_of!(VggxPatches, height) - 36usize];
+    ["Offset of field: VggxPatches::width"][::std::mem::offset_of!(VggxPatches, width) - 40usize];
+    ["Offset of field: VggxPatches::side"][::std::mem::offset_of!(VggxPatches, side) - 44usize];
+    ["Offset of field: VggxPatches::absolute"][::std::mem::offset_of!(VggxPatches, absolute) - 48usize];
+    ["Offset of field: VggxPatches::least_first"][::std::mem::offset_of!(VggxPatches, least_first) - 52usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxAlteredCopy {
+    pub image: i32,
+    pub first: u32,
+    pub end: u32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxAlteredCopy"][::std::mem::size_of::<VggxAlteredCopy>() - 16usize];
+    ["Alignment of VggxAlteredCopy"][::std::mem::align_of::<VggxAlteredCopy>() - 4usize];
+    ["Offset of field: VggxAlteredCopy::image"][::std::mem::offset_of!(VggxAlteredCopy, image) - 0usize];
+    ["Offset of field: VggxAlteredCopy::first"][::std::mem::offset_of!(VggxAlteredCopy, first) - 4usize];
+    ["Offset of field: VggxAlteredCopy::end"][::std::mem::offset_of!(VggxAlteredCopy, end) - 8usize];
+    ["Offset of field: VggxAlteredCopy::reserved"]
+        [::std::mem::offset_of!(VggxAlteredCopy, reserved) - 12usize];
+};
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone, PartialEq)]
+pub struct VggxReplacePatches {
+    pub images: vggx_address,
+    pub fillings: vggx_address,
+    pub copies: vggx_address,
+    pub ranks: vggx_address,
+    pub output: vggx_address,
+    pub height: i32,
+    pub width: i32,
+    pub side: i32,
+    pub reserved: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of VggxReplacePatches"][::std::mem::size_of::<VggxReplacePatches>() - 56usize];
+    ["Alignment of VggxReplacePatches"][::std::mem::align_of::<VggxReplacePatches>() - 8usize];
+    ["Offset of field: VggxReplacePatches::images"]
+        [::std::mem::offset_of!(VggxReplacePatches, images) - 0usize];
+    ["Offset of field: VggxReplacePatches::fillings"]
+        [::std::mem::offset_of!(VggxReplacePatches, fillings) - 8usize];
+    ["Offset of field: VggxReplacePatches::copies"]
+        [::std::mem::offset_of!(VggxReplacePatches, copies) - 16usize];
+    ["Offset of field: VggxReplacePatches::ranks"]
+        [::std::mem::offset_of!(VggxReplacePatches, ranks) - 24usize];
+    ["Offset of field: VggxReplacePatches::output"]
+        [::std::mem::offset_of!(VggxReplacePatches, output) - 32usize];
+    ["Offset of field: VggxReplacePatches::height"]
+        [::std::mem::offset_of!(VggxReplacePatches, height) - 40usize];
+    ["Offset of field: VggxReplacePatches::width"]
+        [::std::mem::offset_of!(VggxReplacePatches, width) - 44usize];
+    ["Offset of field: VggxReplacePatches::side"][::std::mem::offset_of!(VggxReplacePatches, side) - 48usize];
+    ["Offset of field: VggxReplacePatches::reserved"]
+        [::std::mem::offset_of!(VggxReplacePatches, reserved) - 52usize];
 };

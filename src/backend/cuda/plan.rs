@@ -1,12 +1,16 @@
 //! What a pass over so many images of one size consists of: the extents of all maps, the buffers they lie in, and the
 //! variant of the convolution for each layer. Knows no addresses.
 
-use super::buffers::{Buffer, Buffers, Room};
+use super::buffers::{Addresses, Buffer, Buffers, Room};
 use super::device::LaunchSize;
+use super::float8::{self, Float8Signals};
 use super::options::Precision;
-use super::params::{VGGX_CHANNELS, VGGX_IMAGE_DEPTH, VggxSource};
-use super::tiles::{Limits, TALL, Variant};
-use crate::backend::chain::{Chain, Classifier};
+use super::params::{VGGX_CHANNELS, VGGX_IMAGE_DEPTH, VGGX_SIGNAL_COLUMNS, VGGX_SIGNAL_ROWS, VggxSource};
+use super::schedule::{Schedule, Segment, Subbatches};
+use super::stage_kernels::{StageKernels, StageShape, works};
+use super::tiles::{Limits, Variant};
+use super::warpgroups::BoxVariant;
+use crate::backend::chain::{Chain, Classifier, ConvolutionStage};
 
 /// What the pixels come as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,7 @@ pub(super) struct Scales {
 }
 
 /// A stage's extents and buffers.
+#[derive(Clone)]
 pub(super) struct StagePlan {
     /// Extents of the convolution's input, and of its output before the pool.
     pub height: usize,
@@ -62,9 +67,15 @@ pub(super) struct StagePlan {
     pub forward: Variant,
     /// Towards the stage below; the first stage has kernels of its own.
     pub backward: Variant,
+    /// Where warpgroups run instead.
+    pub forward_boxes: Option<BoxVariant>,
+    pub backward_boxes: Option<BoxVariant>,
+    /// The signals that are stored in float8: at this stage, and below it.
+    pub float8: Float8Signals,
 }
 
 /// A dense layer's buffers.
+#[derive(Clone)]
 pub(super) struct DensePlan {
     /// Padded.
     pub inputs: usize,
@@ -80,6 +91,7 @@ pub(super) struct DensePlan {
 }
 
 /// The dense layers' extents and buffers.
+#[derive(Clone)]
 pub(super) struct ClassifierPlan {
     pub side: usize,
     /// The averaged map; none where the map has `side` × `side` positions already.
@@ -90,6 +102,7 @@ pub(super) struct ClassifierPlan {
 }
 
 /// What the host gives to a backward pass, one after another in one buffer, and what it gets back.
+#[derive(Clone)]
 pub(super) struct Request {
     pub buffer: Buffer,
     /// int32 \[images\], at the beginning.
@@ -108,9 +121,16 @@ pub(super) struct Request {
 }
 
 /// A plan.
+#[derive(Clone)]
 pub(super) struct Plan {
+    /// Of a part of a batch ([`Plan::of_part`]): with the part's images.
     pub geometry: Geometry,
+    /// Images of the whole batch, which buffers hold.
+    pub held: usize,
     pub precision: Precision,
+    limits: Limits,
+    /// Which stages run for parts of the batch.
+    pub schedule: Schedule,
     pub buffers: Buffers,
     /// Bytes or planes, as the host has them; of planes that are on the device, none.
     pub pixels: Buffer,
@@ -150,9 +170,19 @@ fn product(factors: &[usize]) -> usize {
 
 impl Plan {
     /// Every map has at least one position, as [`Network::extents`](crate::network::Network::extents) checks.
-    pub fn new(chain: &Chain, geometry: Geometry, precision: Precision, limits: Limits) -> Self {
+    pub fn new(
+        chain: &Chain,
+        geometry: Geometry,
+        precision: Precision,
+        limits: Limits,
+        subbatches: Subbatches,
+    ) -> Self {
         let Geometry { images, height, width, input } = geometry;
         let element = precision.bytes();
+        let mut shapes = shapes(chain, (height, width));
+        float8::mark(&mut shapes, precision, limits);
+        let [forward, backward] = works(&shapes, precision, limits);
+        let schedule = Schedule::new(subbatches, images, product(&[height, width]), [&forward, &backward]);
         let mut buffers = Buffers::default();
         let pixel = match input {
             Input::Rgb8 | Input::DeviceRgb8 => 1,
@@ -175,48 +205,41 @@ impl Plan {
         // The start and the image have one each, too.
         let backward_scales = scales(&mut buffers, Room::Pass, maps + 1);
 
-        let mut stages: Vec<StagePlan> = Vec::new();
-        let (mut h, mut w, mut inputs) = (height, width, 3);
-        for (index, stage) in chain.stages.iter().enumerate() {
-            let is_last = index + 1 == chain.stages.len();
-            let outputs = padded(stage.outputs);
-            let (stored_height, stored_width) = if stage.pool { (h / 2, w / 2) } else { (h, w) };
-            let stored = product(&[images, stored_height, stored_width]);
-            let words = product(&[stored, outputs / VGGX_CHANNELS as usize, 4]);
-            let room = if index % 2 == 0 { Room::Even } else { Room::Odd };
-            // With a pool, whole windows.
-            let rows = if stage.pool {
-                product(&[images, h.div_ceil(2), w.div_ceil(2), 4])
-            } else {
-                product(&[images, h, w])
-            };
-            let forward = if index == 0 {
-                let size = TALL.size(precision, 0, rows, outputs);
-                Variant { tile: TALL, stages: 0, size }
-            } else {
-                Variant::choose(precision, rows, outputs, 9 * inputs, limits)
-            };
-            let rows = product(&[images, h, w]);
-            let backward = Variant::choose(precision, rows, inputs, 9 * outputs, limits);
-            stages.push(StagePlan {
-                height: h,
-                width: w,
+        let outputs = rooms(&schedule.forward, shapes.len(), images);
+        let signals = rooms(&schedule.backward, shapes.len(), images);
+        let stage = |(shape, ((output, stored_images), (signal, signal_images))): (&StageShape, _)| {
+            let &StageShape { index, height, width, inputs, outputs, pool, float8 } = shape;
+            let (stored_height, stored_width) = shape.stored();
+            let positions = product(&[stored_height, stored_width]);
+            let words = product(&[images, positions, outputs / VGGX_CHANNELS as usize, 4]);
+            // A backward pass may start from the last map's activations.
+            let output = if index + 1 == shapes.len() { Room::Kept } else { output };
+            let StageKernels { forward, backward, forward_boxes, backward_boxes } =
+                shape.kernels(images, precision, limits);
+            let signal_element = if float8.input { 1 } else { element };
+            StagePlan {
+                height,
+                width,
                 stored_height,
                 stored_width,
                 inputs,
                 outputs,
-                pool: stage.pool,
-                // A backward pass may start from the last map's activations.
-                output: buffers
-                    .add(if is_last { Room::Kept } else { room }, product(&[stored, outputs, element])),
+                pool,
+                output: buffers.add(output, product(&[stored_images, positions, outputs, element])),
                 mask: buffers.add(Room::Kept, product(&[words, size_of::<u16>()])),
-                argmax: stage.pool.then(|| buffers.add(Room::Kept, product(&[words, size_of::<u32>()]))),
-                signal: buffers.add(room, product(&[images, h, w, outputs, element])),
+                argmax: pool.then(|| buffers.add(Room::Kept, product(&[words, size_of::<u32>()]))),
+                signal: buffers
+                    .add(signal, product(&[signal_images, height, width, outputs, signal_element])),
                 forward,
                 backward,
-            });
-            (h, w, inputs) = (stored_height, stored_width, outputs);
-        }
+                forward_boxes,
+                backward_boxes,
+                float8,
+            }
+        };
+        let stages: Vec<StagePlan> = shapes.iter().zip(outputs.into_iter().zip(signals)).map(stage).collect();
+        let last = &stages[stages.len() - 1];
+        let (h, w, inputs) = (last.stored_height, last.stored_width, last.outputs);
         // The first stage's signal is in the even room.
         let values = buffers.add(Room::Odd, product(&[positions, 3, size_of::<f32>()]));
         // Made of the values, when that signal has been read.
@@ -242,7 +265,10 @@ impl Plan {
         let request = Request::new(images, outputs, element, &mut buffers);
         Plan {
             geometry,
+            held: images,
             precision,
+            limits,
+            schedule,
             buffers,
             pixels,
             sources,
@@ -260,6 +286,36 @@ impl Plan {
             bits,
             delivered,
         }
+    }
+
+    /// The same plan for some of the images, with kernels for so many; its buffers are those of all.
+    pub fn of_part(&self, images: usize) -> Plan {
+        let mut plan = self.clone();
+        plan.geometry.images = images;
+        for (index, stage) in plan.stages.iter_mut().enumerate() {
+            let &mut StagePlan { height, width, inputs, outputs, pool, .. } = stage;
+            let shape = StageShape { index, height, width, inputs, outputs, pool, float8: stage.float8 };
+            let StageKernels { forward, backward, forward_boxes, backward_boxes } =
+                shape.kernels(images, self.precision, self.limits);
+            *stage = StagePlan { forward, backward, forward_boxes, backward_boxes, ..stage.clone() };
+        }
+        plan
+    }
+
+    /// Where what the stages work on begins for the images from `first` on. Maps that only a part of the batch has begin where they do.
+    pub fn at_image(&self, at: &Addresses, first: usize) -> Addresses {
+        let mut shifted = at.clone();
+        let of_stage =
+            |stage: &StagePlan| [Some(stage.output), Some(stage.mask), stage.argmax, Some(stage.signal)];
+        let maps = self.stages.iter().flat_map(of_stage).flatten().chain([self.input, self.values]);
+        for map in maps.filter(|&map| !self.buffers.is_of_part(map)) {
+            shifted.advance(map, first * (self.buffers.bytes(map) / self.held));
+        }
+        for Scales { largest, exponent } in [self.forward_scales, self.backward_scales] {
+            shifted.advance(largest, first * size_of::<u32>());
+            shifted.advance(exponent, first * size_of::<i32>());
+        }
+        shifted
     }
 
     /// Bytes of device memory.
@@ -345,6 +401,40 @@ impl Plan {
             (None, None) => self.last_stage().output,
         }
     }
+}
+
+/// The extents of all stages.
+fn shapes(chain: &Chain, (mut height, mut width): (usize, usize)) -> Vec<StageShape> {
+    let mut inputs = 3;
+    let shape = |(index, stage): (usize, &ConvolutionStage)| {
+        let outputs = padded(stage.outputs);
+        let shape = StageShape {
+            index,
+            height,
+            width,
+            inputs,
+            outputs,
+            pool: stage.pool,
+            float8: Float8Signals::default(),
+        };
+        ((height, width), inputs) = (shape.stored(), outputs);
+        shape
+    };
+    chain.stages.iter().enumerate().map(shape).collect()
+}
+
+/// Where the map between each stage and the next one lies, and how many images it has: maps of the whole batch alternate between the
+/// even and the odd room, beginning with the even one; those of a part have two rooms of their own.
+fn rooms(segments: &[Segment], stages: usize, images: usize) -> Vec<(Room, usize)> {
+    let mut whole = 0;
+    let room = |stage: usize| {
+        if let Some(segment) = Schedule::within(segments, stage, images) {
+            return (if stage.is_multiple_of(2) { Room::PartEven } else { Room::PartOdd }, segment.images);
+        }
+        whole += 1;
+        (if whole % 2 == 1 { Room::Even } else { Room::Odd }, images)
+    };
+    (0..stages).map(room).collect()
 }
 
 impl ClassifierPlan {
@@ -441,13 +531,21 @@ pub(super) fn per_value(count: usize, per_block: usize, threads: u32) -> LaunchS
     LaunchSize { grid: [count.div_ceil(per_block) as u32, 1, 1], threads, shared: 0 }
 }
 
-/// The size of `signal_image`: 8×32 pixels a block, with their halo and 64 channels of the operator in shared memory.
+/// The size of `signal_image` (kernels/params.h).
 pub(super) fn signal_image_size(geometry: Geometry, precision: Precision) -> LaunchSize {
     let Geometry { images, height, width, .. } = geometry;
-    let shared = 10 * 34 * 64 * precision.bytes() + 9 * 64 * 16;
+    let (rows, columns, threads, shared) = match precision {
+        // A halo of 10×34 positions of 64 channels, and the operator of these.
+        Precision::F32 => (8, 32, 256, 10 * 34 * 64 * size_of::<f32>() + 9 * 64 * 16),
+        // Sums of three columns of taps with three outputs each, and the operator's fragments.
+        Precision::F16 | Precision::Bf16 | Precision::F8 => {
+            let (rows, columns) = (VGGX_SIGNAL_ROWS as usize, VGGX_SIGNAL_COLUMNS as usize);
+            (rows, columns, 128, rows * 9 * (columns + 6) * size_of::<f32>() + 28 * 32 * 8)
+        }
+    };
     LaunchSize {
-        grid: [width.div_ceil(32) as u32, height.div_ceil(8) as u32, images as u32],
-        threads: 256,
+        grid: [width.div_ceil(columns) as u32, height.div_ceil(rows) as u32, images as u32],
+        threads,
         shared: shared as u32,
     }
 }
@@ -456,10 +554,12 @@ const _: () = assert!(VGGX_IMAGE_DEPTH >= 27, "the image's operator holds 9 taps
 
 #[cfg(test)]
 mod tests {
+    use super::super::tiles::TALL;
     use super::*;
-    use crate::backend::chain::{ConvolutionStage, DenseStage};
+    use crate::backend::chain::DenseStage;
 
-    const LIMITS: Limits = Limits { multiprocessors: 132, shared_memory: 227 << 10 };
+    const LIMITS: Limits =
+        Limits { multiprocessors: 132, shared_memory: 227 << 10, warpgroups: false, clusters: false };
 
     fn stage(layer: usize, inputs: usize, outputs: usize, pool: bool) -> ConvolutionStage {
         ConvolutionStage { layer, name: format!("features.{layer}"), inputs, outputs, pool }
@@ -481,7 +581,7 @@ mod tests {
 
     fn plan(with_classifier: bool, (height, width): (usize, usize), images: usize, input: Input) -> Plan {
         let geometry = Geometry { images, height, width, input };
-        Plan::new(&chain(with_classifier), geometry, Precision::F16, LIMITS)
+        Plan::new(&chain(with_classifier), geometry, Precision::F16, LIMITS, Subbatches::Never)
     }
 
     #[test]
@@ -516,8 +616,8 @@ mod tests {
     fn kernels_get_whole_windows_and_every_row() {
         let plan = plan(true, (15, 22), 3, Input::Rgb8);
         let grid = |variant: &Variant| variant.size.grid;
-        // Rows of 256 without a pool; 8 · 11 windows of 4 with one; 15 · 22 rows on the way back.
-        assert_eq!(grid(&plan.stages[0].forward), [(3 * 15 * 22usize).div_ceil(256) as u32, 1, 1]);
+        // Two boxes of 8 × 32 an image; 8 · 11 windows of 4 with a pool; 15 · 22 rows on the way back.
+        assert_eq!(grid(&plan.stages[0].forward), [3 * 2, 1, 1]);
         let second = &plan.stages[1];
         assert_eq!(second.forward.tile.columns, 128);
         assert_eq!(grid(&second.forward), [(3 * 8 * 11 * 4usize).div_ceil(128) as u32, 1, 1]);
@@ -552,6 +652,76 @@ mod tests {
                 plan.stages.iter().flat_map(|stage| [Some(stage.mask), stage.argmax]).flatten();
             assert!(kept_by_stages.chain([plan.last_stage().output]).all(|buffer| at.of(buffer) >= 1000));
         }
+    }
+
+    fn plan_of_parts(images: usize, forced: (usize, usize)) -> Plan {
+        let geometry = Geometry { images, height: 16, width: 16, input: Input::Rgb8 };
+        let subbatches = Subbatches::Forced { images: forced.0, stages: forced.1 };
+        Plan::new(&chain(true), geometry, Precision::F16, LIMITS, subbatches)
+    }
+
+    #[test]
+    fn maps_of_parts_take_the_memory_of_a_part_and_disturb_no_map_of_the_batch() {
+        for stages in 1..=3 {
+            let plan = plan_of_parts(5, (2, stages));
+            let work: Vec<u64> = (0..plan.buffers.work(false).len() as u64).collect();
+            let kept: Vec<u64> = (1000..1000 + plan.buffers.kept().len() as u64).collect();
+            let at = plan.buffers.addresses(false, &work, &kept);
+            for (segments, maps, ends) in [
+                (
+                    &plan.schedule.forward,
+                    plan.stages.iter().map(|stage| stage.output).collect::<Vec<_>>(),
+                    plan.input,
+                ),
+                (
+                    &plan.schedule.backward,
+                    plan.stages.iter().map(|stage| stage.signal).collect(),
+                    plan.values,
+                ),
+            ] {
+                // Maps in the order of the stages, of each whether only a part of the batch has it.
+                let maps: Vec<(Buffer, bool)> = std::iter::once((ends, false))
+                    .chain((0..3).map(|stage| (maps[stage], Schedule::within(segments, stage, 5).is_some())))
+                    .collect();
+                for (stage, &(map, is_of_part)) in maps.iter().enumerate().skip(1) {
+                    assert_eq!(plan.buffers.is_of_part(map), is_of_part);
+                    let &(below, _) = &maps[stage - 1];
+                    assert_ne!(at.of(map), at.of(below), "{stages}, {stage}");
+                }
+                // Maps of the batch follow each other with those of parts between.
+                let whole: Vec<u64> =
+                    maps.iter().filter(|(_, is_of_part)| !is_of_part).map(|&(map, _)| at.of(map)).collect();
+                assert!(whole.windows(2).all(|pair| pair[0] != pair[1]), "{whole:?}");
+            }
+        }
+        let (whole, parts) = (plan_of_parts(5, (5, 3)), plan_of_parts(5, (2, 3)));
+        let first = |plan: &Plan| plan.buffers.bytes(plan.stages[0].output);
+        assert_eq!((first(&whole), first(&parts)), (5 * 16 * 16 * 64 * 2, 2 * 16 * 16 * 64 * 2));
+        assert_eq!(parts.buffers.bytes(parts.stages[0].mask), 5 * 16 * 16 * 8);
+        assert!(parts.bytes() < whole.bytes());
+    }
+
+    #[test]
+    fn parts_begin_at_their_images() {
+        let plan = plan_of_parts(5, (2, 2));
+        let sizes = |bytes: Vec<usize>| (0..bytes.len() as u64).map(|place| place << 32).collect::<Vec<_>>();
+        let (work, kept) = (sizes(plan.buffers.work(true)), sizes(plan.buffers.kept()));
+        let at = plan.buffers.addresses(true, &work, &kept);
+        let shifted = plan.at_image(&at, 3);
+        let by = |buffer| shifted.of(buffer) - at.of(buffer);
+        let [first, second, third] = &plan.stages[..] else { panic!("three stages") };
+        assert_eq!((by(plan.input), by(plan.values)), (3 * 16 * 16 * 6, 3 * 16 * 16 * 12));
+        // The first one's output is of parts, as is the signal there.
+        assert_eq!((by(first.output), by(first.signal), by(first.mask)), (0, 0, 3 * 16 * 16 * 8));
+        assert_eq!((by(second.output), by(second.signal)), (3 * 8 * 8 * 256, 3 * 16 * 16 * 256));
+        assert_eq!((by(second.mask), second.argmax.map(by)), (3 * 8 * 8 * 16, Some(3 * 8 * 8 * 32)));
+        assert_eq!((by(third.output), by(third.signal)), (3 * 4 * 4 * 384, 3 * 8 * 8 * 384));
+        assert_eq!((by(plan.forward_scales.largest), by(plan.backward_scales.exponent)), (12, 12));
+        assert_eq!(by(plan.request.buffer), 0);
+        let part = plan.of_part(2);
+        assert_eq!((part.geometry.images, part.held), (2, 5));
+        assert_eq!(part.stages[0].forward.size.grid, [2 * 2, 1, 1]);
+        assert_eq!(plan.stages[0].forward.size.grid, [5 * 2, 1, 1]);
     }
 
     #[test]

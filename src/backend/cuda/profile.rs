@@ -1,20 +1,23 @@
 //! Times kernels one by one, on the data that passes give them: each launch of a pass between two events, with the L2 cache
-//! flushed before.
+//! flushed before. Where a layer runs for parts of the batch, its time is the sum over them, and only the first launch of each part
+//! finds nothing in the cache.
 
 use super::Cuda;
 use super::backward::{Detail, Exit, backward};
 use super::batch::{fill, geometry};
 use super::device::{DeviceError, DeviceMemory, Event, LaunchSize, Stream, bytes_of};
+use super::float8::Float8Signals;
 use super::forward::forward;
 use super::options::Precision;
 use super::params::{
-    VGGX_BELOW_POOL, VGGX_LINEAR, VGGX_RECTIFY_POOL, VggxBelow, VggxConvolutionForward, VggxMomentInputs,
-    VggxMomentResponses, VggxMoments, VggxOperand, VggxScale, VggxSecondDense, VggxSecondPass,
-    VggxSecondRegions,
+    VGGX_BELOW_POOL, VGGX_LINEAR, VGGX_RECTIFY_POOL, VggxBelow, VggxConvolutionForward, VggxHopperMoments,
+    VggxMomentInputs, VggxMomentResponses, VggxMoments, VggxOperand, VggxScale, VggxSecondDense,
+    VggxSecondPass, VggxSecondRegions,
 };
-use super::program::{Parameters, Step};
+use super::program::{LaunchPlace, Parameters, Step};
 use super::slot::{DevicePass, Engine, Slot};
 use super::tiles::Variant;
+use super::warpgroups::{self, BoxVariant};
 use crate::backend::profile::{
     Hardware, KernelTime, Part, PartTime, PartsRequest, Profiler, Way, largest_response, median,
 };
@@ -27,7 +30,7 @@ impl Profiler for Cuda {
     fn hardware(&self) -> Hardware {
         Hardware {
             name: self.engine.device.description().name.clone(),
-            element: self.engine.precision.suffix(),
+            element: self.engine.precision.name(),
             element_bytes: self.engine.precision.bytes(),
             repeats: 30,
             product_side: 8192,
@@ -113,13 +116,36 @@ impl Timer {
 
     /// Seconds that work takes on the device, with nothing of its data in the cache.
     fn time(&self, work: impl FnOnce(&Stream) -> Result<(), DeviceError>) -> Result<f64, DeviceError> {
-        // SAFETY: all of the memory. While it is written the host starts the work, so the device does not wait for it.
-        unsafe { self.stream.start_fill(self.cache.address(), 0x5a, self.cache.bytes()) }?;
+        self.flush()?;
         self.begin.record(&self.stream)?;
         work(&self.stream)?;
         self.end.record(&self.stream)?;
         self.end.synchronise()?;
         Ok(f64::from(self.end.milliseconds_since(&self.begin)?) / 1e3)
+    }
+
+    /// Puts other data into the cache.
+    fn flush(&self) -> Result<(), DeviceError> {
+        // SAFETY: all of the memory. While it is written the host starts the work, so the device does not wait for it.
+        unsafe { self.stream.start_fill(self.cache.address(), 0x5a, self.cache.bytes()) }
+    }
+
+    /// Seconds of each of several launches, one behind the other, of which the first finds nothing in the cache.
+    fn chain(&self, engine: &Engine, launches: &[TimedLaunch]) -> Result<Vec<f64>, DeviceError> {
+        let events: Vec<Event> =
+            (0..=launches.len()).map(|_| engine.device.event()).collect::<Result<_, _>>()?;
+        let kernels: Vec<_> =
+            launches.iter().map(|launch| engine.device.kernel(launch.kernel)).collect::<Result<_, _>>()?;
+        self.flush()?;
+        events[0].record(&self.stream)?;
+        for ((launch, kernel), end) in launches.iter().zip(&kernels).zip(&events[1..]) {
+            // SAFETY: as in `launch`.
+            unsafe { launch.parameters.launch(&self.stream, kernel, launch.size) }?;
+            end.record(&self.stream)?;
+        }
+        events[launches.len()].synchronise()?;
+        let seconds = |pair: &[Event]| Ok(f64::from(pair[1].milliseconds_since(&pair[0])?) / 1e3);
+        events.windows(2).map(seconds).collect()
     }
 
     /// Seconds of one launch.
@@ -150,7 +176,15 @@ impl Timer {
     }
 }
 
-/// A launch and its times.
+/// A launch of a pass.
+struct TimedLaunch<'a> {
+    kernel: &'a str,
+    size: LaunchSize,
+    parameters: &'a Parameters,
+    place: LaunchPlace,
+}
+
+/// A launch, for all parts of the batch, and its times.
 struct Timed {
     part: Part,
     way: Way,
@@ -180,9 +214,9 @@ fn time_slot(
         });
     }
     let timer = Timer::new(engine)?;
-    let forward = forward(plan, at, &engine.network, &engine.names);
+    let forward = forward(plan, at, &engine.network, &engine.names)?;
     let exit = (Exit::to_host(Detail::Planes), engine.network.pixels.reversed);
-    let backward = backward(plan, at, &pass.operators, (pass.gate, pass.start), exit, &engine.names);
+    let backward = backward(plan, at, &pass.operators, (pass.gate, pass.start), exit, &engine.names)?;
     let mut timed: Vec<Timed> = Vec::new();
     // The first round does not count: kernels are loaded, clocks rise.
     for round in 0..=request.repeats.max(1) {
@@ -201,8 +235,8 @@ fn time_slot(
                     put(plan.request.factors, bytes_of(&vec![1f32; images]));
                 }
             }
-            let mut layer = if way == Way::Forward { 0 } else { engine.names.len() };
-            for step in steps {
+            let mut steps = steps.iter().peekable();
+            while let Some(step) = steps.next() {
                 // SAFETY: the steps were made for the addresses of this plan, which stays laid out; what the host holds is
                 // waited for before it changes.
                 match step {
@@ -214,32 +248,39 @@ fn time_slot(
                         timer.stream.start_fill(address, 0, bytes)?;
                     },
                     Step::Download { .. } => {}
-                    Step::Launch { kernel, size, parameters, .. } => {
-                        let part = part_of(parameters, &mut layer, engine.precision);
-                        if round == 0 {
-                            let kernel = match operand_of(parameters) {
-                                Some(operand) if operand.taps == 1 || operand.channels > 3 => {
-                                    label(kernel, operand.stages as usize)
+                    Step::Launch { .. } => {
+                        let follows =
+                            |step: &&&Step| launched(step).is_some_and(|launch| launch.place.follows);
+                        let followers = std::iter::from_fn(|| steps.next_if(|step| follows(&step)));
+                        let chain: Vec<_> =
+                            std::iter::once(step).chain(followers).filter_map(launched).collect();
+                        let times = timer.chain(engine, &chain)?;
+                        for (launch, seconds) in chain.iter().zip(times) {
+                            let part = part_of(launch, engine.precision);
+                            // Parts run through the same layers in the same order.
+                            let known = (launch.place.first > 0)
+                                .then(|| {
+                                    timed.iter().position(|timed| (timed.way, timed.part) == (way, part))
+                                })
+                                .flatten();
+                            let index = known.unwrap_or(launches);
+                            launches += usize::from(known.is_none());
+                            if round == 0 {
+                                if known.is_none() {
+                                    timed.push(Timed::new(engine, request, way, part, launch));
                                 }
-                                _ => kernel.clone(),
-                            };
-                            let variants = variants(engine, request, kernel.as_str(), parameters);
-                            let tried =
-                                variants.iter().map(|variant| (variant.0.clone(), Vec::new())).collect();
-                            timed.push(Timed { part, way, kernel, seconds: Vec::new(), tried });
-                        }
-                        let seconds = timer.launch(engine, kernel, *size, parameters)?;
-                        let entry = &mut timed[launches];
-                        launches += 1;
-                        if round == 0 {
-                            continue;
-                        }
-                        entry.seconds.push(seconds);
-                        // They write what is there already, bit for bit.
-                        let variants = variants(engine, request, kernel, parameters);
-                        for ((_, times), (_, name, size, parameters)) in entry.tried.iter_mut().zip(variants)
-                        {
-                            times.push(timer.launch(engine, &name, size, &parameters)?);
+                                continue;
+                            }
+                            let entry = &mut timed[index];
+                            add(&mut entry.seconds, known.is_some(), seconds);
+                            // They write what is there already, bit for bit within a path and to rounding across paths.
+                            let variants = variants(engine, request, launch);
+                            for ((_, times), (_, name, size, parameters)) in
+                                entry.tried.iter_mut().zip(variants)
+                            {
+                                let seconds = timer.launch(engine, &name, size, &parameters)?;
+                                add(times, known.is_some(), seconds);
+                            }
                         }
                     }
                 }
@@ -260,24 +301,71 @@ fn time_slot(
     Ok(timed.into_iter().map(time).collect())
 }
 
+impl Timed {
+    fn new(engine: &Engine, request: &PartsRequest, way: Way, part: Part, launch: &TimedLaunch) -> Self {
+        let &TimedLaunch { kernel, parameters, .. } = launch;
+        let tried = variants(engine, request, launch);
+        let tried = tried.into_iter().map(|variant| (variant.0, Vec::new())).collect();
+        let kernel = match (operand_of(parameters), parameters) {
+            (_, Parameters::HopperForward(launched)) => warpgroups::label(kernel, &launched.boxes),
+            (_, Parameters::HopperBackward(launched)) => warpgroups::label(kernel, &launched.boxes),
+            (Some(operand), _) if operand.taps == 1 || operand.channels > 3 => {
+                label(kernel, operand.stages as usize)
+            }
+            _ => kernel.to_owned(),
+        };
+        Timed { part, way, kernel, seconds: Vec::new(), tried }
+    }
+}
+
+/// A time of this round: of a part behind the first one it is added to what the others took.
+fn add(times: &mut Vec<f64>, to_last: bool, seconds: f64) {
+    match times.last_mut() {
+        Some(last) if to_last => *last += seconds,
+        _ => times.push(seconds),
+    }
+}
+
+/// The launch that a step is, if it is one.
+fn launched(step: &Step) -> Option<TimedLaunch<'_>> {
+    match step {
+        Step::Launch { kernel, size, parameters, place, .. } => {
+            Some(TimedLaunch { kernel, size: *size, parameters, place: *place })
+        }
+        _ => None,
+    }
+}
+
 fn label(kernel: &str, stages: usize) -> String {
     format!("{kernel}, {stages} stages")
 }
 
-/// Every way to run a convolution or a dense layer, with a label, where all are to be tried. The image's kernels have only one.
+/// Every way to run a convolution or a dense layer, with a label, where all are to be tried. The image's kernels have only one; where
+/// layers run for parts of the batch, what they read is gone when the others have run.
 fn variants(
     engine: &Engine,
     request: &PartsRequest,
-    kernel: &str,
-    parameters: &Parameters,
+    &TimedLaunch { kernel, parameters, place, .. }: &TimedLaunch,
 ) -> Vec<(String, String, LaunchSize, Parameters)> {
+    if place.in_part {
+        return Vec::new();
+    }
     let (Some(operand), true) = (operand_of(parameters), request.every_kernel) else { return Vec::new() };
-    let base = match parameters {
+    if kernel.starts_with("hopper_backward") && kernel.contains("f8") {
+        // No other kernel reads or writes float8.
+        return Vec::new();
+    }
+    let portable = match parameters {
+        Parameters::HopperForward(forward) => forward.layer.into(),
+        Parameters::HopperBackward(backward) => backward.layer.into(),
+        other => other.clone(),
+    };
+    let base = match portable {
         Parameters::Forward(_) if kernel.starts_with("convolution_image") => return Vec::new(),
         Parameters::Forward(_) => "convolution_forward",
         _ => "convolution_backward",
     };
-    let pooled = matches!(parameters, Parameters::Forward(forward) if forward.epilogue == VGGX_RECTIFY_POOL);
+    let pooled = matches!(&portable, Parameters::Forward(forward) if forward.epilogue == VGGX_RECTIFY_POOL);
     let (height, width) = (operand.height as usize, operand.width as usize);
     let positions = if pooled { 4 * height.div_ceil(2) * width.div_ceil(2) } else { height * width };
     let rows = operand.images as usize * positions;
@@ -286,7 +374,7 @@ fn variants(
         .into_iter()
         .map(|variant| {
             let name = format!("{base}_{}", variant.suffix(engine.precision));
-            let mut parameters = parameters.clone();
+            let mut parameters = portable.clone();
             match &mut parameters {
                 Parameters::Forward(forward) => forward.operand.stages = variant.stages as i32,
                 Parameters::Backward(backward) => backward.operand.stages = variant.stages as i32,
@@ -294,19 +382,57 @@ fn variants(
             }
             (label(&name, variant.stages), name, variant.size, parameters)
         })
+        .chain(box_variants(engine, &portable, operand, pooled))
         .collect()
+}
+
+/// Every tile of warpgroups, where they run the layer.
+fn box_variants(
+    engine: &Engine,
+    portable: &Parameters,
+    operand: &VggxOperand,
+    pooled: bool,
+) -> Vec<(String, String, LaunchSize, Parameters)> {
+    let extents = [operand.images, operand.height, operand.width].map(|extent| extent as usize);
+    let extents = (extents[0], extents[1], extents[2]);
+    let channels = (operand.channels as usize, operand.outputs as usize);
+    let chosen = BoxVariant::choose(engine.precision, extents, channels, pooled, engine.limits);
+    if operand.taps == 1 || chosen.is_none() {
+        return Vec::new();
+    }
+    let variant = |variant: BoxVariant| {
+        let (way, boxes, parameters): (_, _, Parameters) = match portable {
+            Parameters::Forward(layer) => {
+                let forward = variant.forward(*layer).ok()?;
+                ("forward", forward.boxes, forward.into())
+            }
+            Parameters::Backward(layer) => {
+                let backward = variant.backward(*layer, Float8Signals::default()).ok()?;
+                ("backward", backward.boxes, backward.into())
+            }
+            _ => return None,
+        };
+        let name = variant.kernel(way, engine.precision.suffix());
+        Some((warpgroups::label(&name, &boxes), name, variant.size, parameters))
+    };
+    BoxVariant::all(extents, channels, pooled, engine.limits).into_iter().filter_map(variant).collect()
 }
 
 fn operand_of(parameters: &Parameters) -> Option<&VggxOperand> {
     match parameters {
         Parameters::Forward(forward) => Some(&forward.operand),
         Parameters::Backward(backward) => Some(&backward.operand),
+        Parameters::HopperForward(forward) => Some(&forward.layer.operand),
+        Parameters::HopperBackward(backward) => Some(&backward.layer.operand),
         _ => None,
     }
 }
 
-/// Which part a launch is. Layers come in their order forward, and in the reverse order backward; `layer` counts them.
-fn part_of(parameters: &Parameters, layer: &mut usize, precision: Precision) -> Part {
+/// Which part of the pass a launch is.
+fn part_of(launch: &TimedLaunch, precision: Precision) -> Part {
+    if let Some(layer) = launch.place.layer {
+        return Part::Layer(layer);
+    }
     let element = precision.bytes();
     let count = |factors: &[i32]| factors.iter().map(|&factor| factor as usize).product::<usize>();
     // What is stored below a pool is the map under it.
@@ -314,16 +440,13 @@ fn part_of(parameters: &Parameters, layer: &mut usize, precision: Precision) -> 
         kind if kind == VGGX_BELOW_POOL => count(&[below.unpooled_height, below.unpooled_width]),
         _ => count(&[height, width]),
     };
-    let (name, bytes) = match parameters {
-        Parameters::Forward(_) => {
-            *layer += 1;
-            return Part::Layer(*layer - 1);
-        }
-        Parameters::Backward(_) => {
-            *layer -= 1;
-            return Part::Layer(*layer);
-        }
-        Parameters::SignalImage(_) => return Part::Layer(0),
+    let (name, bytes) = match launch.parameters {
+        // Always of a layer.
+        Parameters::Forward(_)
+        | Parameters::Backward(_)
+        | Parameters::HopperForward(_)
+        | Parameters::HopperBackward(_)
+        | Parameters::SignalImage(_) => ("convolution", 0),
         Parameters::Normalise(p) => ("normalise", count(&[p.images, p.positions, 3]) * (1 + element)),
         Parameters::Interleave(p) => ("normalise", count(&[p.images, p.positions, 3]) * (4 + element)),
         // Of each of its kernels the planes are the most.
@@ -356,7 +479,8 @@ fn part_of(parameters: &Parameters, layer: &mut usize, precision: Precision) -> 
         Parameters::MomentFactors(maps)
         | Parameters::MomentInputs(VggxMomentInputs { maps, .. })
         | Parameters::MomentResponses(VggxMomentResponses { maps, .. })
-        | Parameters::Moments(VggxMoments { maps, .. }) => (
+        | Parameters::Moments(VggxMoments { maps, .. })
+        | Parameters::HopperMoments(VggxHopperMoments { layer: VggxMoments { maps, .. }, .. }) => (
             "moments",
             count(&[maps.images, maps.height, maps.width, maps.channels + maps.outputs]) * element,
         ),
@@ -437,7 +561,7 @@ fn noise(bytes: usize, precision: Precision) -> Vec<u8> {
     while noise.len() < bytes {
         match precision {
             Precision::F32 => noise.extend(random().to_ne_bytes()),
-            Precision::F16 => noise.extend(half::f16::from_f32(random()).to_ne_bytes()),
+            Precision::F16 | Precision::F8 => noise.extend(half::f16::from_f32(random()).to_ne_bytes()),
             Precision::Bf16 => noise.extend(half::bf16::from_f32(random()).to_ne_bytes()),
         }
     }

@@ -4,9 +4,9 @@
 use super::device::{Device, DeviceError, Graph, Kernel, LaunchSize, PinnedMemory, Stream};
 use super::params::{
     VggxAveragePool, VggxChannelSums, VggxConvolutionBackward, VggxConvolutionForward, VggxDeliver,
-    VggxGather, VggxInterleave, VggxMomentInputs, VggxMomentMaps, VggxMomentResponses, VggxMoments,
-    VggxNormalise, VggxOutput, VggxSecondDense, VggxSecondPass, VggxSecondRegions, VggxSignalImage,
-    VggxStart, VggxUnpool,
+    VggxGather, VggxHopperBackward, VggxHopperForward, VggxHopperMoments, VggxInterleave, VggxMomentInputs,
+    VggxMomentMaps, VggxMomentResponses, VggxMoments, VggxNormalise, VggxOutput, VggxSecondDense,
+    VggxSecondPass, VggxSecondRegions, VggxSignalImage, VggxStart, VggxUnpool,
 };
 
 /// Memory of the host that passes copy from and to. Their addresses are in the captured graphs.
@@ -24,14 +24,32 @@ pub(super) enum Step {
     /// Sets bytes to zero.
     Clear { address: u64, bytes: usize },
     /// Runs a kernel.
-    Launch { kernel: String, size: LaunchSize, parameters: Box<Parameters>, shape: String },
+    Launch {
+        kernel: String,
+        size: LaunchSize,
+        parameters: Box<Parameters>,
+        shape: String,
+        place: LaunchPlace,
+    },
+}
+
+/// Where in a pass a kernel runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LaunchPlace {
+    /// The parametric layer that it belongs to, if any.
+    pub layer: Option<usize>,
+    /// Whether it runs for a part of the batch, and the first image of that.
+    pub in_part: bool,
+    pub first: usize,
+    /// Whether it reads what the launch before has left in the L2 cache.
+    pub follows: bool,
 }
 
 macro_rules! parameters {
     ($($variant:ident($structure:ty)),* $(,)?) => {
-        /// What a kernel takes.
+        /// What a kernel takes; steps hold it in a box.
         #[derive(Clone)]
-        #[expect(clippy::large_enum_variant, reason = "a step a launch; steps hold it in a box")]
+        #[expect(clippy::large_enum_variant, reason = "two tensor maps are the whole size of the largest ones")]
         pub(super) enum Parameters {
             $($variant($structure)),*
         }
@@ -69,6 +87,8 @@ parameters! {
     Deliver(VggxDeliver),
     Forward(VggxConvolutionForward),
     Backward(VggxConvolutionBackward),
+    HopperForward(VggxHopperForward),
+    HopperBackward(VggxHopperBackward),
     AveragePool(VggxAveragePool),
     Unpool(VggxUnpool),
     ChannelSums(VggxChannelSums),
@@ -79,6 +99,7 @@ parameters! {
     MomentInputs(VggxMomentInputs),
     MomentResponses(VggxMomentResponses),
     Moments(VggxMoments),
+    HopperMoments(VggxHopperMoments),
     SecondRegions(VggxSecondRegions),
     SecondPass(VggxSecondPass),
     SecondDense(VggxSecondDense),

@@ -11,6 +11,7 @@ use super::operators::PreparedOperator;
 use super::options::Precision;
 use super::plan::{Geometry, Plan, most_images};
 use super::program::{Pinned, Program};
+use super::schedule::Subbatches;
 use super::tiles::Limits;
 use crate::backend::chain::Chain;
 use crate::backend::{BackendError, Gate, Start};
@@ -29,10 +30,19 @@ pub(super) struct Engine {
     pub names: Vec<String>,
     pub precision: Precision,
     pub limits: Limits,
+    /// How it is decided which layers run for parts of a batch.
+    pub subbatches: Subbatches,
     /// Whether passes are captured and launched as a whole.
     pub graphs: bool,
     /// Whether every buffer is allocated apart.
     pub separate: bool,
+}
+
+impl Engine {
+    /// The plan of passes forward and backward.
+    pub fn plan(&self, geometry: Geometry) -> Plan {
+        Plan::new(&self.chain, geometry, self.precision, self.limits, self.subbatches)
+    }
 }
 
 /// A pass whose operators are on the device.
@@ -137,7 +147,7 @@ impl Slot {
     ) -> Result<(), DeviceError> {
         // Programs have the addresses of what is about to move.
         self.current = None;
-        let plan = Plan::new(&engine.chain, geometry, engine.precision, engine.limits);
+        let plan = engine.plan(geometry);
         let work = self.work.reserve(&plan.buffers.work(engine.separate))?;
         let kept_sizes = plan.buffers.kept();
         let kept = self.kept.reserve(&kept_sizes.repeat(parts))?;
@@ -150,7 +160,7 @@ impl Slot {
             .chunks_exact(kept_sizes.len())
             .map(|kept| {
                 let at = plan.buffers.addresses(engine.separate, &work, kept);
-                let steps = forward(&plan, &at, &engine.network, &engine.names);
+                let steps = forward(&plan, &at, &engine.network, &engine.names)?;
                 let forward = Program::new(&engine.device, what.clone(), steps)?;
                 Ok(Part { at, forward, backward: HashMap::new() })
             })
@@ -172,7 +182,7 @@ impl Slot {
     }
 
     fn too_large(&self, engine: &Engine, batch: Geometry) -> BackendError {
-        let plan = Plan::new(&engine.chain, Geometry { images: 1, ..batch }, engine.precision, engine.limits);
+        let plan = engine.plan(Geometry { images: 1, ..batch });
         BackendError::Memory {
             images: 1,
             height: batch.height,
@@ -223,7 +233,7 @@ impl Slot {
             std::collections::hash_map::Entry::Vacant(entry) => {
                 let how = (pass.gate, pass.start);
                 let exit = (exit, engine.network.pixels.reversed);
-                let steps = backward(plan, at, &pass.operators, how, exit, &engine.names);
+                let steps = backward(plan, at, &pass.operators, how, exit, &engine.names)?;
                 let what = format!("a backward pass on {}", images_of(plan.geometry));
                 entry.insert(Program::new(&engine.device, what, steps)?)
             }

@@ -10,6 +10,10 @@ pub(super) struct Limits {
     pub multiprocessors: usize,
     /// Bytes of shared memory that one block may have.
     pub shared_memory: usize,
+    /// Whether the kernels for warpgroups run.
+    pub warpgroups: bool,
+    /// Whether those of them may run that clusters of blocks run.
+    pub clusters: bool,
 }
 
 /// Rows (positions) and columns (output channels) that one block computes.
@@ -19,7 +23,7 @@ pub(super) struct Tile {
     pub columns: usize,
     pub threads: u32,
     /// Blocks that the registers of a multiprocessor hold.
-    resident: usize,
+    pub resident: usize,
 }
 
 /// For 64 outputs: nothing is wasted.
@@ -110,8 +114,10 @@ impl Tile {
 mod tests {
     use super::*;
 
-    const H100: Limits = Limits { multiprocessors: 132, shared_memory: 227 << 10 };
-    const ADA: Limits = Limits { multiprocessors: 128, shared_memory: 99 << 10 };
+    const H100: Limits =
+        Limits { multiprocessors: 132, shared_memory: 227 << 10, warpgroups: false, clusters: false };
+    const ADA: Limits =
+        Limits { multiprocessors: 128, shared_memory: 99 << 10, warpgroups: false, clusters: false };
 
     #[test]
     fn narrow_layers_get_tall_tiles_and_large_ones_wide_tiles() {

@@ -278,7 +278,7 @@ fn fill_request(upload: &mut [u8], plan: &Plan, engine: &Engine, pass: &DevicePa
 fn stored_bytes(value: f32, precision: Precision) -> Vec<u8> {
     match precision {
         Precision::F32 => value.to_ne_bytes().to_vec(),
-        Precision::F16 => half::f16::from_f32(value).to_ne_bytes().to_vec(),
+        Precision::F16 | Precision::F8 => half::f16::from_f32(value).to_ne_bytes().to_vec(),
         Precision::Bf16 => half::bf16::from_f32(value).to_ne_bytes().to_vec(),
     }
 }
@@ -287,7 +287,9 @@ fn stored_bytes(value: f32, precision: Precision) -> Vec<u8> {
 fn stored_value(bytes: &[u8], precision: Precision) -> f32 {
     match precision {
         Precision::F32 => bytes.try_into().map_or(f32::NAN, f32::from_ne_bytes),
-        Precision::F16 => bytes.try_into().map_or(f32::NAN, |bytes| half::f16::from_ne_bytes(bytes).to_f32()),
+        Precision::F16 | Precision::F8 => {
+            bytes.try_into().map_or(f32::NAN, |bytes| half::f16::from_ne_bytes(bytes).to_f32())
+        }
         Precision::Bf16 => {
             bytes.try_into().map_or(f32::NAN, |bytes| half::bf16::from_ne_bytes(bytes).to_f32())
         }

@@ -147,6 +147,11 @@ impl Device {
 }
 
 impl Stream {
+    /// This stream, as a caller that works on it would give it.
+    pub(in super::super) fn as_callers(&self) -> CallersStream {
+        CallersStream(self.handle().cast())
+    }
+
     /// Makes later work wait for everything that a caller's stream holds now. `event` is used for it.
     ///
     /// # Errors

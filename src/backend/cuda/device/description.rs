@@ -23,6 +23,10 @@ pub struct DeviceDescription {
     pub shared_memory: u32,
     /// Bytes of the L2 cache.
     pub l2_cache: u32,
+    /// The highest clock of its multiprocessors, in kHz.
+    pub clock: u32,
+    /// Bytes a second between the device and its memory, by the memory's clock; 0 where the driver does not say.
+    pub memory_bandwidth: u64,
     /// The version of CUDA that the driver supports.
     pub driver: CudaVersion,
 }
@@ -57,6 +61,11 @@ fn count() -> Result<usize, DeviceError> {
         Ok(count) if count > 0 => Ok(count),
         _ => Err(DeviceError::NoDevice),
     }
+}
+
+/// Bytes a second of memory with this clock in kHz and a bus of so many bits, which moves data twice a clock.
+fn memory_bandwidth(clock: u32, bus: u32) -> u64 {
+    2 * u64::from(clock) * 1000 * u64::from(bus / 8)
 }
 
 /// The number of the device with this handle.
@@ -108,8 +117,25 @@ pub(super) fn describe(index: usize) -> Result<(CUdevice, DeviceDescription), De
         memory: memory as u64,
         multiprocessors: attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
         shared_memory: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
-        l2_cache: attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?,
+        l2_cache: attribute(CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE).unwrap_or(0),
+        clock: attribute(CU_DEVICE_ATTRIBUTE_CLOCK_RATE).unwrap_or(0),
+        memory_bandwidth: memory_bandwidth(
+            attribute(CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE).unwrap_or(0),
+            attribute(CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH).unwrap_or(0),
+        ),
         driver: library::version()?,
     };
     Ok((device, description))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_moves_data_twice_a_clock() {
+        // An H200: 3201 MHz, 6144 bits.
+        assert_eq!(memory_bandwidth(3_201_000, 6144), 4_916_736_000_000);
+        assert_eq!(memory_bandwidth(0, 0), 0);
+    }
 }

@@ -39,6 +39,7 @@ mod library;
 mod memory;
 mod module;
 mod stream;
+mod tensor_map;
 
 pub use callers::{CallersContext, CallersStream};
 pub(super) use callers::{Place, StreamState};
@@ -49,3 +50,4 @@ pub use graph::Graph;
 pub use memory::{DeviceMemory, PinnedMemory, Plain, bytes_of, bytes_of_mut};
 pub use module::Kernel;
 pub use stream::{Event, LaunchSize, Stream};
+pub use tensor_map::{tensor_map, tensor_map_of_bytes};

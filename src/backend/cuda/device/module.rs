@@ -37,7 +37,9 @@ impl Modules {
         }
         let kernels = Mutex::new(HashMap::new());
         let mut modules = Modules { handles: Vec::new(), kernels, shared_memory: device.shared_memory };
-        for (_, image) in FATBINS {
+        // Modules of Hopper hold its machine code alone, which no other device loads.
+        let loads = |stem: &str| !stem.starts_with("hopper_") || device.capability == (9, 0);
+        for (_, image) in FATBINS.iter().filter(|(stem, _)| loads(stem)) {
             let mut handle: CUmodule = std::ptr::null_mut();
             // SAFETY: a fatbin made by nvcc, which says in its header how long it is.
             let code = unsafe { sys::cuModuleLoadData(&mut handle, image.as_ptr().cast()) };

@@ -4,22 +4,23 @@
 //! |---|---|
 //! | `accumulators` | all sums on the device, and their way from and to [`Moments`] |
 //! | `split` | how the sums of a layer are split into blocks |
+//! | `boxes` | how warpgroups make the products of a layer |
 //! | `second_sums` | Σxxᵀ on the device, and its way from and to the host |
 //! | `second` | the launches that add Σxxᵀ of a batch |
 //! | `plan`, `steps` | a forward pass that keeps z, and behind each layer the kernels of its sums |
 //!
-//! The kernels are those of `kernels/moments.cu`, `moments_image.cu` and `moment_sums.cu`, of Σxxᵀ `second_lines.cu` and
-//! `second_moments.cu`. Every image of a batch has exponents of its
+//! The kernels are those of `kernels/moments.cu`, `hopper_moments.cu`, `moments_image.cu` and `moment_sums.cu`, of Σxxᵀ
+//! `second_lines.cu` and `second_moments.cu`. Every image of a batch has exponents of its
 //! own; sums are in true units. Pilots are the batch's, so nothing but the sums goes from batch to batch.
 
 mod accumulators;
+mod boxes;
 mod plan;
 mod second;
 mod second_sums;
 mod split;
 mod steps;
 
-use super::Cuda;
 use super::arena::Arena;
 use super::batch::{self, fill, is_finite};
 use super::device::{DeviceError, Event, Stream, bytes_of};
@@ -27,6 +28,7 @@ use super::plan::{Geometry, Input, most_images};
 use super::program::{LaunchTimes, Pinned, Program};
 use super::slot::{Engine, images_of, not_laid_out};
 use super::trace::ranges;
+use super::{Cuda, Precision};
 use crate::backend::{BackendError, Batch, Learner, Moments};
 use accumulators::Accumulators;
 use plan::LearnPlan;
@@ -70,6 +72,10 @@ impl<'a> CudaLearner<'a> {
             "moments of another network"
         );
         let engine = &cuda.engine;
+        if engine.precision == Precision::F8 {
+            let reason = "is for explanations, and moments are learned".to_owned();
+            return Err(BackendError::Precision { precision: engine.precision.name(), reason });
+        }
         let sums = match Accumulators::new(engine, &moments) {
             // Passes that ran before may hold the memory.
             Err(BackendError::MomentMemory { .. }) if cuda.slots.reclaim(Duration::ZERO) => {
@@ -150,7 +156,7 @@ impl<'a> CudaLearner<'a> {
             download: engine.device.allocate_pinned(learn.plan.buffers.bytes(learn.plan.bits))?,
         };
         let steps =
-            steps::learn(&learn, &at, &engine.network, &engine.names, self.sums.addresses(), engine.limits);
+            steps::learn(&learn, &at, &engine.network, &engine.names, self.sums.addresses(), engine.limits)?;
         let what = format!("the moments of {}", images_of(geometry));
         let program = Program::new(&engine.device, what, steps)?;
         self.current = Some(Current { learn, pinned, program });

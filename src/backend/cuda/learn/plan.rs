@@ -3,7 +3,9 @@
 use super::super::buffers::{Buffer, Room};
 use super::super::operators::LayerShape;
 use super::super::plan::{Geometry, Plan};
+use super::super::schedule::Subbatches;
 use super::super::slot::Engine;
+use super::boxes::MomentBoxes;
 use super::second::SecondShape;
 use super::second_sums::SecondLayout;
 use super::split::Extents;
@@ -14,6 +16,8 @@ pub(super) struct LearnPlan {
     pub plan: Plan,
     /// Of the parametric layers.
     pub layers: Vec<Extents>,
+    /// How warpgroups make the products of these layers; none where the portable kernels do.
+    pub boxes: Vec<Option<MomentBoxes>>,
     /// z of a layer: Elements \[images, height, width, outputs\].
     pub pre_activation: Buffer,
     /// uint32 \[images\]: 1 where an image counts.
@@ -42,14 +46,23 @@ pub(super) struct SecondPlan {
 impl LearnPlan {
     /// With `second`, Σxxᵀ is summed too.
     pub fn new(engine: &Engine, geometry: Geometry, second: bool) -> Self {
-        let mut plan = Plan::new(&engine.chain, geometry, engine.precision, engine.limits);
+        // Behind each layer there are sums over the whole batch.
+        let Engine { chain, precision, limits, .. } = engine;
+        let mut plan = Plan::new(chain, geometry, *precision, *limits, Subbatches::Never);
         let layers = layers(&plan);
         let element = plan.precision.bytes();
         let most = |bytes: &dyn Fn(&Extents) -> usize| layers.iter().map(bytes).max().unwrap_or(0);
         let z = most(&|layer| layer.positions().saturating_mul(layer.outputs).saturating_mul(element));
         let neurons = most(&|layer| layer.outputs);
         let fan_in = most(&Extents::fan_in);
-        let partials = most(&Extents::partial_bytes);
+        let boxes: Vec<Option<MomentBoxes>> =
+            layers.iter().map(|layer| MomentBoxes::choose(engine.precision, layer, engine.limits)).collect();
+        let partials = layers.iter().zip(&boxes).map(|(layer, boxes)| {
+            // A single chunk is added at once by the portable kernels.
+            let portable = Some(layer.chunks().count).filter(|&count| count > 1).unwrap_or(0);
+            layer.partial_bytes(boxes.as_ref().map_or(portable, |boxes| boxes.chunks.count))
+        });
+        let partials = partials.max().unwrap_or(0);
         let second = second.then(|| second_shapes(engine, &layers));
         let mut add = |bytes| plan.buffers.add(Room::Pass, bytes);
         LearnPlan {
@@ -67,6 +80,7 @@ impl LearnPlan {
                 SecondPlan { scratch: std::array::from_fn(|index| add(largest(index))), layers }
             }),
             layers,
+            boxes,
             plan,
         }
     }

@@ -118,7 +118,7 @@ impl SecondShape {
             _ if self.is_dense() => SQUARE,
             _ if self.line_channels() == 64 => NARROW,
             Precision::F32 => SQUARE,
-            Precision::F16 | Precision::Bf16 => WIDE,
+            Precision::F16 | Precision::Bf16 | Precision::F8 => WIDE,
         }
     }
 
@@ -335,7 +335,12 @@ mod tests {
     fn every_tile_fits_into_shared_memory() {
         for shared_memory in [227 << 10, 163 << 10, 99 << 10] {
             for tile in [NARROW, SQUARE, WIDE] {
-                let stages = tile.stages(Limits { multiprocessors: 100, shared_memory });
+                let stages = tile.stages(Limits {
+                    multiprocessors: 100,
+                    shared_memory,
+                    warpgroups: false,
+                    clusters: false,
+                });
                 assert!(stages >= 3 && stages * tile.stage_bytes() <= shared_memory, "{stages}");
             }
         }

@@ -70,8 +70,8 @@ impl Extents {
         self.channels.div_ceil(VGGX_CHANNELS as usize)
     }
 
-    /// Blocks of one chunk.
-    fn tiles(&self) -> usize {
+    /// Parts of the products of one chunk, each of which a block makes.
+    pub fn tiles(&self) -> usize {
         let rows = match (self.is_image(), self.taps) {
             (true, _) => 1,
             (false, 1) => self.groups().div_ceil(3),
@@ -83,10 +83,18 @@ impl Extents {
     /// Positions that one float32 sum goes over.
     pub fn chunks(&self) -> Split {
         let positions = self.positions();
+        Split::new(positions, positions.div_ceil(self.wanted_chunks(positions)).next_multiple_of(STEP))
+    }
+
+    /// Tiles of [`STEP`] positions that one float32 sum goes over, where all positions are put together to so many.
+    pub fn chunks_of_tiles(&self, tiles: usize) -> Split {
+        Split::new(tiles, tiles.div_ceil(self.wanted_chunks(tiles.saturating_mul(STEP))))
+    }
+
+    fn wanted_chunks(&self, positions: usize) -> usize {
         let least = positions.div_ceil(VGGX_CHUNK_POSITIONS as usize);
         let wanted = ENOUGH_BLOCKS.div_ceil(self.tiles()).min(positions.div_ceil(FEWEST_POSITIONS));
-        let count = wanted.max(least).max(1);
-        Split::new(positions, positions.div_ceil(count).next_multiple_of(STEP))
+        wanted.max(least).max(1)
     }
 
     /// Positions that a block of the sums without products goes over.
@@ -129,18 +137,15 @@ impl Extents {
         LaunchSize { grid: [blocks as u32, 1, 1], threads, shared: shared as u32 }
     }
 
-    /// Bytes of what blocks leave for each other: the largest of the steps'.
-    pub fn partial_bytes(&self) -> usize {
+    /// Bytes of what blocks leave for each other: the largest of the steps'. `chunks`: those of the products that are left, not added
+    /// at once.
+    pub fn partial_bytes(&self, chunks: usize) -> usize {
         let product =
             |factors: &[usize]| factors.iter().fold(1usize, |all, &factor| all.saturating_mul(factor));
         let slices = self.slices().count;
         let inputs = product(&[self.regions(), slices, self.channels, size_of::<f64>()]);
         let responses = product(&[4, slices, self.outputs, size_of::<f64>()]);
-        let chunks = self.chunks().count;
-        let products = match chunks {
-            1 => 0,
-            _ => product(&[chunks, 3, self.fan_in(), self.outputs, size_of::<f32>()]),
-        };
+        let products = product(&[chunks, 3, self.fan_in(), self.outputs, size_of::<f32>()]);
         inputs.max(responses).max(products)
     }
 }

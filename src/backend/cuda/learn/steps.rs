@@ -1,14 +1,16 @@
 //! The steps of a pass that learns.
 
 use super::super::buffers::Addresses;
-use super::super::device::LaunchSize;
+use super::super::device::{DeviceError, LaunchSize};
 use super::super::forward::{LayerMaps, Steps, layers};
 use super::super::network::DeviceNetwork;
 use super::super::params::{VggxMomentInputs, VggxMomentMaps, VggxMomentResponses, VggxMoments};
+use super::super::parts::parts;
 use super::super::plan::per_value;
 use super::super::program::Step;
 use super::super::tiles::Limits;
 use super::accumulators::LayerAddresses;
+use super::boxes::MomentBoxes;
 use super::plan::LearnPlan;
 use super::second::SecondAddresses;
 use super::split::Extents;
@@ -28,7 +30,8 @@ pub(super) fn learn(
     names: &[String],
     accumulators: &[LayerAddresses],
     limits: Limits,
-) -> Vec<Step> {
+) -> Result<Vec<Step>, DeviceError> {
+    let parts = parts(&learn.plan, at, &learn.plan.schedule.forward);
     let mut steps = Steps::new(&learn.plan, at);
     if learn.plan.bits_offset().is_some() {
         // What the device finds out, it keeps, and says.
@@ -38,7 +41,7 @@ pub(super) fn learn(
         let offset = learn.counted_offset();
         steps.push(Step::Upload { address: at.of(learn.counted), offset, bytes });
     }
-    layers(&mut steps, network, names, at.of(learn.pre_activation), &mut |steps, maps| {
+    layers(&mut steps, &parts, network, names, at.of(learn.pre_activation), &mut |steps, maps| {
         let layer = maps.layer;
         let sums = LayerSums {
             learn,
@@ -159,7 +162,9 @@ impl LayerSums<'_> {
     }
 
     fn products(&self, steps: &mut Steps) {
-        let (extents, chunks) = (self.extents, self.extents.chunks());
+        let extents = self.extents;
+        let boxes = self.learn.boxes[self.layer].as_ref();
+        let chunks = boxes.map_or_else(|| extents.chunks(), MomentBoxes::chunk_positions);
         let [positive_x, positive_xy, negative_xy] = self.sums.products;
         let parameters = VggxMoments {
             maps: self.maps,
@@ -173,12 +178,17 @@ impl LayerSums<'_> {
             negative_xy,
             chunk_positions: chunks.length as i32,
             chunks: chunks.count as i32,
-            stages: extents.stages() as i32,
+            stages: boxes.map_or_else(|| extents.stages(), |boxes| boxes.slots) as i32,
             reserved: 0,
         };
-        let size = extents.product_size(steps.plan.precision);
-        steps.launch(steps.kernel(extents.kernel()), size, self.shape(), parameters);
-        if chunks.count > 1 {
+        if let Some(boxes) = boxes {
+            let kernel = steps.kernel("hopper_moments");
+            steps.launch_described(kernel, boxes.size, self.shape(), boxes.parameters(parameters));
+        } else {
+            let size = extents.product_size(steps.plan.precision);
+            steps.launch(steps.kernel(extents.kernel()), size, self.shape(), parameters);
+        }
+        if boxes.is_some() || chunks.count > 1 {
             let size = per_value(extents.fan_in() * extents.outputs, THREADS as usize, THREADS);
             steps.launch("moments_flush".to_owned(), size, self.shape(), parameters);
         }
