@@ -1,10 +1,12 @@
 //! What a network is: its layers, the extents of its maps and its preprocessing, described once and used by every
 //! backend. Nothing here knows files or devices.
 
+mod classes;
 mod extent;
 mod layer;
 mod normalise;
 mod preprocessing;
+mod preprocessing_named;
 mod titles;
 
 pub use extent::{Extent, NetworkError};

@@ -20,6 +20,19 @@ impl Preprocessing {
         input
     }
 
+    /// As [`Preprocessing::normalise`], planes of one image: \[3, height, width\], channels in the network's order.
+    pub fn normalise_planes(&self, pixels: &[u8]) -> Vec<f32> {
+        let plane = pixels.len() / 3;
+        let normalised = self.normalise(pixels);
+        let mut planes = vec![0.0; pixels.len()];
+        for (position, channels) in normalised.chunks_exact(3).enumerate() {
+            for (channel, &value) in channels.iter().enumerate() {
+                planes[channel * plane + position] = value;
+            }
+        }
+        planes
+    }
+
     /// The network's input for every value of a pixel, for each channel in the network's order.
     pub(crate) fn tables(&self) -> [[f32; 256]; 3] {
         std::array::from_fn(|channel| {

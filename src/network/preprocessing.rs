@@ -80,6 +80,15 @@ pub enum PreprocessingError {
         /// What is needed.
         expected: &'static str,
     },
+    /// Nobody says how pixels become the input.
+    #[error(
+        "the file does not say how pixels become the network's input ({reason}); say it with --preprocessing NAME, \
+         or with --channel-order, --pixel-scale, --mean and --std"
+    )]
+    Unknown {
+        /// What the file has instead.
+        reason: String,
+    },
     /// Some of the four keys are there and this one is not, so torchvision's value would be a guess.
     #[error(
         "the metadata describe the preprocessing without {key}; give it too (--{option})",
@@ -216,7 +225,7 @@ impl PreprocessingOverrides {
     }
 
     /// Everything stated, nothing guessed.
-    fn complete(&self) -> Result<Preprocessing, PreprocessingError> {
+    pub(crate) fn complete(&self) -> Result<Preprocessing, PreprocessingError> {
         let missing = |key| PreprocessingError::Incomplete { key };
         let result = Preprocessing {
             channel_order: self.channel_order.ok_or(missing("channel_order"))?,

@@ -6,7 +6,7 @@ use crate::network::PreprocessingError;
 
 /// A file of weights that cannot be used: which file, what is wrong with it, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
+#[error("{}: {}", path.display(), on_one_line(&problem.to_string()))]
 pub struct WeightError {
     /// The file.
     pub path: PathBuf,
@@ -31,7 +31,7 @@ pub enum WeightProblem {
     #[error("permission denied; the file must be readable")]
     PermissionDenied,
     /// A folder where a file is needed.
-    #[error("this is a folder, not a file; name the safetensors file in it")]
+    #[error("this is a folder, not a file; name the file in it")]
     Folder,
     /// A pipe, socket or device, which cannot be mapped.
     #[error("not a regular file; weights are mapped into memory, so save them to a file first")]
@@ -42,29 +42,32 @@ pub enum WeightProblem {
     /// No bytes at all.
     #[error("the file is empty; download or copy it again")]
     Empty,
-    /// Another format that stores weights.
-    #[error("this is {found}, which is not supported yet; {remedy}")]
+    /// Another format of weights where a safetensors file is needed.
+    #[error(
+        "this is {found}, and a safetensors file is needed here; weights in any format are read with --weights, and \
+         `vggx convert` makes safetensors of them"
+    )]
     OtherFormat {
-        /// The format, as its first bytes tell.
+        /// The format, as the bytes tell.
         found: &'static str,
-        /// How to make safetensors of it.
-        remedy: &'static str,
     },
     /// Fewer than the eight bytes every safetensors file starts with.
-    #[error("not a safetensors file: {bytes} bytes are too few; download or copy it again")]
+    #[error(
+        "not a safetensors file nor one of the other formats of weights: {bytes} bytes are too few; download or copy it again"
+    )]
     TooShort {
         /// Size of the file.
         bytes: u64,
     },
-    /// The length of the header is beyond what the format allows.
+    /// The header is longer than any that is read.
     #[error(
-        "not a safetensors file, or a damaged one: its first 8 bytes announce a header of {bytes} bytes, \
-         and the format allows {limit}"
+        "not a safetensors file nor one of the other formats of weights, or a damaged one: its first 8 bytes announce a header of {bytes} bytes, \
+         and {limit} are the most that is read"
     )]
     HeaderTooLarge {
         /// The length that the first eight bytes hold.
         bytes: u64,
-        /// The longest header of the format.
+        /// The longest header that is read.
         limit: u64,
     },
     /// The file ends within its header.
@@ -92,6 +95,32 @@ pub enum WeightProblem {
         described: u64,
         /// Bytes after the header.
         available: u64,
+    },
+    /// Not the file, but what stands for it.
+    #[error("this is {found} and not the file itself; {remedy}")]
+    StandIn {
+        /// What it is.
+        found: &'static str,
+        /// How to get the file.
+        remedy: &'static str,
+    },
+    /// A file of another program contradicts its own format.
+    #[error("the file is damaged: {}; download or copy it again", printable(.0))]
+    Damaged(String),
+    /// A file of another program holds what could do harm or is unreasonable, so nothing of it is used.
+    #[error("refused: {}", printable(.0))]
+    Harmful(String),
+    /// An operation of a network that is not a VGG's.
+    #[error(
+        "{}: {reason}; supported are sequential networks of 3×3 convolutions, ReLU, 2×2 max-pools, dense layers and batch \
+         normalisation",
+        printable(.name)
+    )]
+    Operation {
+        /// Name of the layer or node.
+        name: String,
+        /// What is in the way.
+        reason: String,
     },
     /// A type of element that is not read.
     #[error("tensor {} has elements of type {found}; supported are F32, F16 and BF16", printable(.tensor))]
@@ -121,9 +150,9 @@ pub enum WeightProblem {
     },
     /// A tensor that belongs to no plain VGG.
     #[error(
-        "tensor {}: {reason}; supported are plain VGG networks (3×3 convolutions, ReLU, 2×2 max-pools, dense \
+        "tensor {}: {reason}; supported are VGG networks (3×3 convolutions, batch normalisation, ReLU, 2×2 max-pools, dense \
          layers) with torchvision's names (features.0.weight, classifier.0.weight) or timm's (pre_logits.fc1.weight, \
-         head.fc.weight)",
+         head.fc.weight); other sequential ones, and other names: export the network to ONNX",
         printable(.tensor)
     )]
     Unsupported {
@@ -163,18 +192,22 @@ pub enum WeightProblem {
     },
 }
 
-/// A text of the file in a message: on one line, without control characters, short.
-pub(crate) fn printable(text: &str) -> String {
-    const LONGEST: usize = 300;
-    let mut printable: String = text
-        .chars()
-        .take(LONGEST)
+/// A text without control characters: what a hostile file says must not reach a terminal as it is, nor begin a line.
+pub(crate) fn on_one_line(text: &str) -> String {
+    text.chars()
         .flat_map(|character| {
             let escaped = character.is_control();
             let plain = (!escaped).then_some(character);
             plain.into_iter().chain(escaped.then(|| character.escape_default()).into_iter().flatten())
         })
-        .collect();
+        .collect()
+}
+
+/// A text of the file in a message: on one line, without control characters, short.
+pub(crate) fn printable(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let start = text.char_indices().nth(LONGEST).map_or(text, |(end, _)| &text[..end]);
+    let mut printable = on_one_line(start);
     if text.chars().nth(LONGEST).is_some() {
         printable.push('…');
     }

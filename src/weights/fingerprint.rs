@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::shape_text;
 use super::tensor::Tensor;
+use crate::hash;
 
 /// Relative difference of norms, and difference of projections relative to the norm, up to which two copies are the
 /// same weights. Rounding to bfloat16 moves a projection by about 0.1 % of the norm, other weights by about 140 %.
@@ -111,14 +112,9 @@ impl Fingerprint {
     /// [`Fingerprint::matches`] it tells a float16 copy from the original.
     pub(crate) fn digest(&self, more: &[&[u8]]) -> String {
         let text = self.to_text();
-        // FNV-1a: stable for ever, and nothing here is secret.
-        let hash = std::iter::once(text.as_bytes())
-            .chain(more.iter().copied())
-            .flatten()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            });
-        format!("{hash:016x}")
+        // Stable for ever, and nothing here is secret.
+        let bytes = std::iter::once(text.as_bytes()).chain(more.iter().copied()).flatten().copied();
+        format!("{:016x}", hash::extend(hash::EMPTY, bytes))
     }
 
     /// Layer by layer, in order.

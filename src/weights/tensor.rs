@@ -28,6 +28,12 @@ impl ElementType {
         }
     }
 
+    /// Converts elements, little-endian; exact.
+    pub(crate) fn decode(self, bytes: &[u8]) -> Vec<f32> {
+        let shape = [bytes.len() / self.size()];
+        Tensor::new("", self, &shape, bytes).to_vec()
+    }
+
     /// The type's name in the format's library.
     pub(crate) fn dtype(self) -> Dtype {
         match self {

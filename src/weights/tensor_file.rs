@@ -1,23 +1,25 @@
 //! Memory-mapped safetensors files.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::error::{WeightError, WeightProblem};
+use super::import::{Bytes, Format};
+use super::mapped::map;
 use super::tensor::{ElementType, Tensor};
 
 /// Bytes before the header: its length.
 const PREFIX: usize = 8;
 
-/// The longest header of the format (safetensors, README: "100MB limit").
-const LONGEST_HEADER: u64 = 100_000_000;
+/// The longest header that is read. The format allows 100 MB (safetensors, README), from which a parser makes gigabytes; ours
+/// have at most some hundred tensors, and moments a list of the images that failed.
+const LONGEST_HEADER: u64 = 1 << 24;
 
 /// A safetensors file, mapped into memory. Opening it reads and checks the header and none of the data; the operating
 /// system reads those pages that are used, and shares them between processes.
@@ -27,7 +29,7 @@ const LONGEST_HEADER: u64 = 100_000_000;
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
-    map: Mmap,
+    map: Arc<Mmap>,
     metadata: BTreeMap<String, String>,
     entries: BTreeMap<String, Entry>,
     data_bytes: u64,
@@ -61,8 +63,13 @@ impl TensorFile {
     /// # Errors
     /// When the file cannot be mapped, is another format, or is damaged.
     pub fn open(path: &Path) -> Result<Self, WeightError> {
+        let map = map(path).map_err(|problem| WeightError::new(path, problem))?;
+        Self::of_map(path, map)
+    }
+
+    /// As [`TensorFile::open`], of a file that is mapped.
+    pub(super) fn of_map(path: &Path, map: Arc<Mmap>) -> Result<Self, WeightError> {
         let refuse = |problem| WeightError::new(path, problem);
-        let map = map(path).map_err(refuse)?;
         let (header, data_start) = header(&map, path).map_err(refuse)?;
         let header = parse(header).map_err(refuse)?;
 
@@ -154,6 +161,17 @@ impl TensorFile {
         &self.map[entry.range.clone()]
     }
 
+    /// The same, alive beyond the file.
+    pub(crate) fn shared(&self, entry: &Entry) -> Bytes {
+        let (map, range) = self.place(entry);
+        Bytes::Mapped { map, range }
+    }
+
+    /// Where an entry's bytes are.
+    pub(super) fn place(&self, entry: &Entry) -> (Arc<Mmap>, Range<usize>) {
+        (Arc::clone(&self.map), entry.range.clone())
+    }
+
     pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
     }
@@ -182,35 +200,6 @@ impl TensorFile {
     }
 }
 
-fn map(path: &Path) -> Result<Mmap, WeightProblem> {
-    // Opening a pipe would wait for its other end, so the kind comes first.
-    let kind = fs::metadata(path).map_err(io_problem)?.file_type();
-    if kind.is_dir() {
-        return Err(WeightProblem::Folder);
-    }
-    if !kind.is_file() {
-        return Err(WeightProblem::NotRegular);
-    }
-    let file = File::open(path).map_err(io_problem)?;
-    match file.metadata().map_err(io_problem)?.len() {
-        0 => return Err(WeightProblem::Empty),
-        bytes if bytes < PREFIX as u64 => return Err(WeightProblem::TooShort { bytes }),
-        _ => {}
-    }
-    // SAFETY: a map is sound as long as nobody changes the file. Weights are written once and then only read; writers
-    // replace files by renaming. A file changed against this rule changes numbers (any bit pattern is a valid u8) or
-    // ends the process with SIGBUS; lengths and offsets were copied out of the header and are never read again.
-    unsafe { Mmap::map(&file) }.map_err(io_problem)
-}
-
-fn io_problem(error: io::Error) -> WeightProblem {
-    match error.kind() {
-        io::ErrorKind::NotFound => WeightProblem::Missing,
-        io::ErrorKind::PermissionDenied => WeightProblem::PermissionDenied,
-        _ => WeightProblem::Io(error),
-    }
-}
-
 /// The JSON text of the header and where the data start.
 fn header<'a>(file: &'a [u8], path: &Path) -> Result<(&'a [u8], usize), WeightProblem> {
     let Some((prefix, rest)) = file.split_first_chunk::<PREFIX>() else {
@@ -221,7 +210,7 @@ fn header<'a>(file: &'a [u8], path: &Path) -> Result<(&'a [u8], usize), WeightPr
         return Err(other_format(file, path)
             .unwrap_or(WeightProblem::HeaderTooLarge { bytes, limit: LONGEST_HEADER }));
     }
-    // At most 10⁸, so it fits a usize of 32 bits too.
+    // At most 2²⁴, so it fits a usize of 32 bits too.
     let length = bytes as usize;
     match rest.get(..length) {
         Some(header) => Ok((header, PREFIX + length)),
@@ -238,29 +227,8 @@ fn parse(header: &[u8]) -> Result<Metadata, WeightProblem> {
     serde_json::from_str(text).map_err(|error| WeightProblem::Header(error.to_string()))
 }
 
-/// Names the format that these first bytes belong to.
+/// Names the format that these bytes belong to, if it is another one.
 fn other_format(file: &[u8], path: &Path) -> Option<WeightProblem> {
-    const PYTORCH: &str = "convert it with: python -c \"import sys, torch, safetensors.torch as s; \
-         s.save_file(torch.load(sys.argv[1], weights_only=True, map_location='cpu'), sys.argv[2])\" \
-         FROM.pth TO.safetensors";
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let (found, remedy) = if file.starts_with(b"PK\x03\x04") {
-        match extension {
-            Some("npz") => ("a NumPy archive (.npz)", "save its arrays with safetensors.numpy.save_file"),
-            Some("keras") => (
-                "a Keras archive (.keras)",
-                "use weights saved as safetensors, such as torchvision's or timm's",
-            ),
-            _ => ("a PyTorch file (.pth, a zip archive)", PYTORCH),
-        }
-    } else if file.starts_with(&[0x80, 0x02]) {
-        ("an old PyTorch file (.pth, a pickle)", PYTORCH)
-    } else if file.starts_with(b"\x89HDF\r\n\x1a\n") {
-        ("an HDF5 file (.h5)", "use weights saved as safetensors, such as torchvision's or timm's")
-    } else if extension == Some("onnx") {
-        ("an ONNX file", "use weights saved as safetensors, such as torchvision's or timm's")
-    } else {
-        return None;
-    };
-    Some(WeightProblem::OtherFormat { found, remedy })
+    let found = Format::recognise(file, path);
+    (found != Format::Safetensors).then_some(WeightProblem::OtherFormat { found: found.title() })
 }

@@ -26,8 +26,8 @@ fn the_bundled_network_is_vgg16_without_a_classifier() {
     assert_eq!(network.outputs(), 512);
     assert!(!network.has_classifier());
     assert_eq!(network.preprocessing, CAFFE);
-    assert!(weights.file().metadata()["licence"].starts_with("CC BY 4.0"));
-    assert!(weights.file().metadata()["source"].contains("Oxford"));
+    assert!(weights.metadata()["licence"].starts_with("CC BY 4.0"));
+    assert!(weights.metadata()["source"].contains("Oxford"));
 }
 
 #[test]

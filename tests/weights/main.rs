@@ -6,5 +6,6 @@ mod network;
 mod plan;
 mod reading;
 mod refused;
+mod state_dict;
 mod support;
 mod writing;

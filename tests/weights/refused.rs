@@ -106,17 +106,23 @@ fn every_truncation_is_refused() {
 }
 
 #[test]
-fn other_formats_are_named() {
-    let pth = [b"PK\x03\x04".as_slice(), &[0; 100]].concat();
-    says(&refusal_named("vgg16.pth", &pth), &["PyTorch", "save_file"]);
-    says(&refusal_named("weights", &pth), &["PyTorch"]);
-    says(&refusal_named("vgg16.npz", &pth), &["NumPy"]);
-    says(&refusal_named("vgg16.keras", &pth), &["Keras"]);
+fn other_formats_are_named_where_only_safetensors_will_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let says = |name: &str, bytes: &[u8], word: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let message = TensorFile::open(&path).unwrap_err().to_string();
+        assert!(message.contains(word) && message.contains("vggx convert"), "{message}");
+    };
+    let archive = |member: &str| [b"PK\x03\x04".as_slice(), &[0; 26], member.as_bytes(), &[0; 70]].concat();
+    says("weights", &archive("archive/data.pkl"), "PyTorch");
+    says("vgg16.pth", &archive("nothing known"), "PyTorch");
+    says("vgg16.npz", &archive("arr_0.npy"), "NumPy");
+    says("vgg16.zip", &archive("model.weights.h5"), "Keras");
     let pickle = [&[0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20], [1; 60].as_slice()].concat();
-    says(&refusal_named("vgg16.pth", &pickle), &["old PyTorch"]);
-    let hdf5 = [b"\x89HDF\r\n\x1a\n".as_slice(), &[0; 100]].concat();
-    says(&refusal_named("vgg16.h5", &hdf5), &["HDF5"]);
-    says(&refusal_named("vgg16.onnx", b"\x08\x07\x12\x07pytorch\x1a\x03"), &["ONNX"]);
+    says("vgg16.pth", &pickle, "old PyTorch");
+    says("vgg16.h5", &[b"\x89HDF\r\n\x1a\n".as_slice(), &[0; 100]].concat(), "HDF5");
+    says("vgg16.onnx", b"\x08\x07\x12\x07pytorch\x1a\x03", "ONNX");
     let text = refusal_named("weights.txt", b"these are not weights at all");
     assert!(matches!(text.problem, WeightProblem::HeaderTooLarge { .. }), "{text}");
 }
@@ -229,24 +235,15 @@ fn a_missing_layer_is_noticed() {
 #[test]
 fn other_networks_are_refused_by_the_tensor_that_tells() {
     let tiny = || Model::tiny(0);
-    model_says(
-        &tiny().with("features.1.running_mean", &[4]),
-        &["features.1.running_mean", "batch normalisation"],
-    );
+    model_says(&tiny().with("features.1.running_mean", &[4]), &["features.1.weight is missing"]);
     model_says(&tiny().with("features.1.weight", &[4]).with("features.1.bias", &[4]), &["features.1.weight"]);
     model_says(
         &tiny().with("features.2.weight", &[4]).with("features.2.bias", &[4]),
         &["features.2.weight", "batch normalisation"],
     );
-    model_says(&tiny().with("features.3.weight", &[5, 4, 1, 1]), &["features.3.weight", "1×1"]);
     model_says(&tiny().with("features.3.weight", &[5, 4, 5, 5]), &["features.3.weight", "5×5"]);
     model_says(&tiny().with("features.3.weight", &[5, 4, 3, 1]), &["features.3.weight", "3×1"]);
     model_says(&tiny().with("layer1.0.conv1.weight", &[4, 4, 3, 3]), &["layer1.0.conv1.weight"]);
-    for prefix in ["module.", "model.", "vgg.backbone."] {
-        let name = format!("{prefix}features.0.weight");
-        let model = tiny().renamed("features.0.weight", &name);
-        model_says(&model, &[&name, &format!("remove the prefix {prefix}")]);
-    }
     // Numbers with a second spelling.
     for name in ["features.00.weight", "features.+3.weight", "features.4294967296.weight", "features.3.gamma"]
     {
@@ -286,7 +283,7 @@ fn wrong_shapes_are_refused() {
     model_says(&timm("pre_logits.fc1.weight", &[6, 5, 2, 3]), &["pre_logits.fc1.weight", "side"]);
     model_says(&timm("pre_logits.fc1.weight", &[6, 4, 2, 2]), &["pre_logits.fc1.weight", "5 inputs"]);
     model_says(&timm("pre_logits.fc2.weight", &[7, 6, 2, 2]), &["pre_logits.fc2.weight", "1, 1"]);
-    model_says(&timm("head.fc.weight", &[8, 6]), &["head.fc.weight", "7 inputs"]);
+    model_says(&timm("head.fc.weight", &[8, 6]), &["head.fc.weight", "[outputs, 7]"]);
     model_says(&timm("head.fc.weight", &[8, 7, 1, 1]), &["head.fc.weight", "[classes, inputs]"]);
 }
 
@@ -343,4 +340,31 @@ fn the_reader_alone_takes_tensors_of_any_name_and_refuses_types_when_asked() {
         .map(|tensor| (tensor.name, tensor.element, tensor.shape.to_vec(), tensor.bytes))
         .collect();
     assert_eq!(described, [("a", "F32".to_owned(), vec![2, 3], 24), ("b", "I64".to_owned(), vec![4], 32)]);
+}
+
+#[test]
+fn what_downloads_leave_is_named() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 553433881\n";
+    says(&refusal_named("vgg16.pth", pointer), &["Git LFS", "git lfs pull"]);
+    for page in ["<!DOCTYPE html><html>", "\n<html lang=en>"] {
+        says(&refusal_named("vgg16.h5", page.as_bytes()), &["a web page", "download"]);
+    }
+}
+
+#[test]
+fn nothing_of_a_file_controls_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = "evil\u{1b}[31m\r\nerror: forged\u{9b}.";
+    let mut below = Model::default();
+    for (name, (shape, values)) in &Model::tiny(0).tensors {
+        below.set(&format!("{prefix}{name}"), shape, values.clone());
+    }
+    let weights = below.open(folder.path()).unwrap();
+    let notes = weights.notes().join("|");
+    assert!(notes.contains("forged") && !notes.contains(char::is_control), "{notes:?}");
+    for name in ["features.2.weight", "features.0.running_var"] {
+        let refused = below.clone().with(&format!("{prefix}{name}"), &[4]);
+        let message = refused.open(folder.path()).unwrap_err().to_string();
+        assert!(!message.contains(char::is_control), "{message:?}");
+    }
 }
