@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use half::f16;
 use vggx::network::PreprocessingOverrides;
 use vggx::patterns::{Component, Patterns};
-use vggx::weights::{ElementType, NewTensor, Tensor, Weights, bundled, write_tensors};
+use vggx::weights::{ElementType, NewTensor, Tensor, TensorFile, Weights, bundled, write_tensors};
 
 const LICENCE: &str = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/";
 const CITATION: &str = "K. Simonyan and A. Zisserman, Very Deep Convolutional Networks for Large-Scale Image \
@@ -60,7 +60,11 @@ fn bundle(weights: &Path, patterns: &Path, folder: &Path) -> Result<(), Box<dyn 
             tensors.push(half_precision(tensor)?);
         }
     }
-    write_tensors(&folder.join(bundled::PATTERNS), &pattern_metadata(&patterns), &tensors)?;
+    write_tensors(
+        &folder.join(bundled::PATTERNS),
+        &pattern_metadata(&TensorFile::open(patterns.path())?),
+        &tensors,
+    )?;
 
     let written = Patterns::open(&folder.join(bundled::PATTERNS), &rounded)?;
     for component in COMPONENTS {
@@ -89,9 +93,8 @@ fn weight_metadata(weights: &Weights) -> BTreeMap<String, String> {
     ])
 }
 
-fn pattern_metadata(patterns: &Patterns) -> BTreeMap<String, String> {
-    let kept =
-        KEPT.iter().filter_map(|&key| Some((key.to_owned(), patterns.file().metadata().get(key)?.clone())));
+fn pattern_metadata(patterns: &TensorFile) -> BTreeMap<String, String> {
+    let kept = KEPT.iter().filter_map(|&key| Some((key.to_owned(), patterns.metadata().get(key)?.clone())));
     let source = format!(
         "Two-component (positive) and linear patterns of {} (Oxford VGG, {LICENCE}), learnt by vggx from 28 photos, \
          random crops",

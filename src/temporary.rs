@@ -15,8 +15,14 @@ const YOUNG: Duration = Duration::from_secs(2);
 
 /// A new file in `folder` (empty: the working folder), which removes itself unless it is persisted.
 pub(crate) fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
+    temporary_file_of(folder, None)
+}
+
+/// The same, for a result that [`owner`] tells.
+pub(crate) fn temporary_file_of(folder: &Path, owner: Option<&str>) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
+    let prefix = owner.map_or_else(|| PREFIX.to_owned(), |owner| format!("{PREFIX}{owner}-"));
+    builder.prefix(&prefix).suffix(SUFFIX);
     // Results are as readable as any file the user makes: the umask decides, not tempfile's 0600.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -25,6 +31,12 @@ pub(crate) fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     // systems without locks only lose that tidying.
     let _ = file.as_file().try_lock();
     Ok(file)
+}
+
+/// The result that a temporary file is for, where it was made for one; none for other files.
+pub(crate) fn owner(name: &str) -> Option<&str> {
+    let middle = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    Some(middle.rsplit_once('-').map_or("", |(owner, _)| owner))
 }
 
 /// Removes the temporary files that a killed process left in `folder`. What cannot be removed stays: it does no harm.
@@ -54,6 +66,18 @@ fn is_abandoned(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn temporary_files_tell_what_they_are_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |owner| {
+            let file = temporary_file_of(folder.path(), owner).unwrap();
+            file.path().file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(owner(&name(Some("images-00003"))), Some("images-00003"));
+        assert_eq!(owner(&name(None)), Some(""));
+        assert_eq!(owner("images-00003.tar"), None);
+    }
 
     #[test]
     fn only_abandoned_temporary_files_are_removed() {

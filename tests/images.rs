@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use vggx::images::decode::{DEFAULT_MAX_PIXELS, decode, decode_bytes};
-use vggx::images::find::{find, output_collisions};
+use vggx::images::find::find;
+use vggx::images::output_collisions;
 use vggx::images::resize::resize_and_crop;
 use vggx::images::{ImageProblem, InputImage, LoadOptions, Rgb8, load, prefetch};
 
@@ -282,18 +283,30 @@ fn damaged_jpeg_data_is_an_error() {
 #[test]
 fn huge_images_are_refused_by_their_header() {
     for name in ["huge.jpg", "huge.png", "huge.gif", "huge.bmp", "huge.tiff", "huge.webp"] {
-        let start = Instant::now();
-        let problem = problem(&fixture(name));
-        assert!(
-            matches!(
-                problem,
-                ImageProblem::TooLarge { width: 30_000, height: 30_000, max_pixels: DEFAULT_MAX_PIXELS }
-            ),
-            "{name}: {problem}"
-        );
-        assert!(problem.to_string().contains("--max-pixels"), "{problem}");
+        // The fastest of some: other tests run at the same time.
+        let fastest = (0..5)
+            .map(|_| {
+                let start = Instant::now();
+                let problem = problem(&fixture(name));
+                let elapsed = start.elapsed();
+                assert!(
+                    matches!(
+                        problem,
+                        ImageProblem::TooLarge {
+                            width: 30_000,
+                            height: 30_000,
+                            max_pixels: DEFAULT_MAX_PIXELS
+                        }
+                    ),
+                    "{name}: {problem}"
+                );
+                assert!(problem.to_string().contains("--max-pixels"), "{problem}");
+                elapsed
+            })
+            .min()
+            .unwrap();
         // Zeroing its 2.7 GB alone would take longer.
-        assert!(start.elapsed() < Duration::from_millis(200), "{name}");
+        assert!(fastest < Duration::from_millis(200), "{name}: {fastest:?}");
     }
     let path = fixture("rgb.png");
     assert!(decode(&path, 45 * 30).is_ok());

@@ -572,6 +572,7 @@ fn a_finished_run_has_a_record() {
         device: "cpu".into(),
         counts: Counts { images: 1, done: 1, failed: 0, kept: 0 },
         times: Times::new(started, std::time::Duration::from_millis(2500)),
+        pipeline: None,
     };
     record.write(folder.path()).unwrap();
     let text = fs::read(folder.path().join("run.json")).unwrap();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::archive::ArchiveError;
 use super::resize::ResizeError;
 
 /// Why one image could not be loaded, and which.
@@ -90,6 +91,43 @@ pub enum ImageProblem {
         /// The decoder's last words.
         reason: String,
     },
+    /// A sample of a tar shard without an image.
+    #[error("the sample has no image, only {members}; leave it out of the shard, or add its image")]
+    NoImage {
+        /// The extensions of its members.
+        members: String,
+    },
+    /// A sample of a tar shard with several images, none of which is the sample's own.
+    #[error(
+        "the sample has several images ({members}), and none of them is its own; give each a key of its own, without a dot \
+         before the extension"
+    )]
+    SeveralImages {
+        /// Their extensions.
+        members: String,
+    },
+    /// A link in a tar shard.
+    #[error(
+        "is a link or a sparse file in the shard, not an image of its own; pack the shard with plain files"
+    )]
+    Link,
+    /// A key that comes twice in a tar shard.
+    #[error(
+        "the shard has the key {key} twice, and this one would replace the first; give every image a name of its own, or \
+         name a common parent folder"
+    )]
+    RepeatedKey {
+        /// The key.
+        key: String,
+    },
+    /// A member of a tar shard whose name leads elsewhere.
+    #[error(
+        "its name in the shard is absolute or has `..` or a zero byte; pack the shard with plain relative names"
+    )]
+    UnsafeName,
+    /// A tar shard that cannot be read, or not to its end.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The image decoded, but cannot be brought to the wanted size.
     #[error(transparent)]
     Resize(#[from] ResizeError),

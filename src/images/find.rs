@@ -2,38 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::io::{self, BufRead};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::list;
-use crate::output::path_text;
+use super::input::{Found, InputImage};
+use super::search::{names_archives, search, search_spooled, search_with_stdin};
+use super::set::identity;
+use super::spool::Spool;
 
 /// Extensions of the image files that are picked up inside directories, in lower case.
 ///
 /// A file that is named itself may have any name: its content decides.
 pub const EXTENSIONS: [&str; 10] = ["bmp", "dib", "gif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
-
-/// One image to work on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct InputImage {
-    /// Where to read it.
-    pub path: PathBuf,
-    /// What outputs are named after, always relative and without `..`: the path below the directory that was
-    /// given, else the file name alone.
-    pub name: PathBuf,
-    /// The target that a list gives it, as written there.
-    pub target: Option<String>,
-}
-
-impl InputImage {
-    /// The path of its outputs below the output folder, without method and extension: `a/cat.jpg` gives `a/cat`.
-    pub fn stem(&self) -> PathBuf {
-        self.name.with_extension("")
-    }
-}
 
 /// What was found, in the order of the inputs; inside a directory by the bytes of the relative path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +23,8 @@ pub struct Inputs {
     /// The images, each once. Named files and directories that cannot be read are among them: loading them fails,
     /// so that the good ones are done and the bad ones reported.
     pub images: Vec<InputImage>,
+    /// How many tar files below directories were left out.
+    pub archives: usize,
 }
 
 /// Why the inputs cannot be worked on at all.
@@ -64,11 +48,22 @@ pub enum FindError {
         /// What is wrong, and what to do.
         reason: &'static str,
     },
-    /// A tar file was named.
-    #[error("{}: tar shards are not supported yet; unpack the archive and pass its folder", path.display())]
+    /// A tar file was named where only images serve.
+    #[error(
+        "{}: is a tar shard, and this command takes loose images; unpack it and pass its folder (explain and learn read shards)",
+        path.display()
+    )]
     Shard {
         /// The input as given.
         path: PathBuf,
+    },
+    /// Braces stand for too many names.
+    #[error("{input}: {reason}")]
+    Braces {
+        /// The input as given.
+        input: String,
+        /// What is wrong with it, and what to do.
+        reason: &'static str,
     },
     /// Two images would write the same outputs.
     #[error(
@@ -112,9 +107,17 @@ fn more(others: usize) -> String {
 /// Finding nothing is no error here; so a caller checks for it.
 ///
 /// # Errors
-/// [`FindError`] for a list that cannot be read, and for tar files.
+/// [`FindError`] for a list that cannot be read, and for tar files that are named.
 pub fn find<Input: AsRef<OsStr>>(inputs: &[Input]) -> Result<Inputs, FindError> {
-    find_with_stdin(inputs, &mut io::stdin().lock())
+    collect(inputs, search(inputs))
+}
+
+/// [`find`], with lists that can be read only once from where they are kept.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_spooled<Input: AsRef<OsStr>>(inputs: &[Input], spool: &Spool) -> Result<Inputs, FindError> {
+    collect(inputs, search_spooled(inputs, spool))
 }
 
 /// [`find`] with something else in place of standard input.
@@ -123,199 +126,38 @@ pub fn find<Input: AsRef<OsStr>>(inputs: &[Input]) -> Result<Inputs, FindError> 
 /// As [`find`].
 pub fn find_with_stdin<Input: AsRef<OsStr>>(
     inputs: &[Input],
-    stdin: &mut dyn Read,
+    stdin: Box<dyn BufRead + Send>,
 ) -> Result<Inputs, FindError> {
-    let mut search = Search::default();
-    for input in inputs {
-        let input = input.as_ref();
-        if input == "-" {
-            let mut bytes = Vec::new();
-            let read = stdin.read_to_end(&mut bytes).map(|_| bytes);
-            search.add_list(Path::new("-"), read, Path::new(""))?;
-        } else if let Some(path) = list_path(input) {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            search.add_list(path, fs::read(path), folder)?;
-        } else {
-            search.add(Path::new(input), None)?;
-        }
-    }
-    Ok(Inputs { images: search.images })
+    collect(inputs, search_with_stdin(inputs, stdin))
 }
 
-/// Refuses images whose outputs would overwrite each other: `a/cat.jpg` and `a/cat.png` both write `a/cat.*`.
-///
-/// # Errors
-/// [`FindError::Collision`] with the first such pair.
-pub fn output_collisions(images: &[InputImage]) -> Result<(), FindError> {
-    // By the text that the files are named with, which different names can share when one of them is not UTF-8.
-    let mut by_stem: HashMap<String, &InputImage> = HashMap::with_capacity(images.len());
-    let mut first_pair = None;
-    let mut others = 0;
-    for image in images {
-        match by_stem.entry(path_text(&image.stem())) {
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(image);
-            }
-            std::collections::hash_map::Entry::Occupied(_) if first_pair.is_some() => others += 1,
-            std::collections::hash_map::Entry::Occupied(entry) => {
-                first_pair = Some((PathBuf::from(entry.key()), entry.get().path.clone(), &image.path));
+fn collect<Input: AsRef<OsStr>>(
+    inputs: &[Input],
+    found: impl Iterator<Item = Result<Found, FindError>>,
+) -> Result<Inputs, FindError> {
+    if let Some(archive) = inputs.iter().find(|input| names_archives(input.as_ref())) {
+        return Err(FindError::Shard { path: PathBuf::from(archive) });
+    }
+    let (mut inputs, mut seen, mut folders) = (Inputs::default(), HashSet::new(), HashMap::new());
+    for found in found {
+        match found? {
+            Found::Archive(_) => inputs.archives += 1,
+            Found::Image(image) => {
+                let identity = identity(&image.path, &image.name, &mut folders);
+                if seen.insert((identity, image.target.clone())) {
+                    inputs.images.push(image);
+                }
             }
         }
     }
-    match first_pair {
-        None => Ok(()),
-        Some((stem, first, second)) => {
-            Err(FindError::Collision { first, second: second.clone(), stem, others })
-        }
-    }
-}
-
-#[derive(Default)]
-struct Search {
-    images: Vec<InputImage>,
-    seen: HashSet<(PathBuf, Option<String>)>,
-    /// The true place of folders already looked up: lists name thousands of files of the same few.
-    folders: HashMap<PathBuf, PathBuf>,
-}
-
-impl Search {
-    fn add_list(
-        &mut self,
-        path: &Path,
-        content: io::Result<Vec<u8>>,
-        folder: &Path,
-    ) -> Result<(), FindError> {
-        let bytes =
-            content.map_err(|source| FindError::UnreadableList { path: path.to_path_buf(), source })?;
-        let entries = list::parse(&bytes).map_err(|error| FindError::BadList {
-            path: path.to_path_buf(),
-            line: error.line,
-            reason: error.reason,
-        })?;
-        for entry in entries {
-            // An absolute path replaces the folder.
-            let beside = folder.join(&entry.path);
-            let path = if !beside.exists() && entry.path.exists() { entry.path } else { beside };
-            self.add(&path, entry.target)?;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, path: &Path, target: Option<String>) -> Result<(), FindError> {
-        if path.is_dir() {
-            self.add_directory(path, target.as_ref());
-            return Ok(());
-        }
-        if has_extension(path, &["tar"]) {
-            return Err(FindError::Shard { path: path.to_path_buf() });
-        }
-        let name = path.file_name().map_or_else(|| plain(path), PathBuf::from);
-        let folder = self.true_folder(path.parent().unwrap_or(Path::new("")));
-        let identity = folder.join(&name);
-        self.push(path.to_path_buf(), name, identity, target);
-        Ok(())
-    }
-
-    fn add_directory(&mut self, root: &Path, target: Option<&String>) {
-        let mut found = walk(root);
-        // Not the order of `Path`, which compares component by component.
-        found.sort_unstable_by(|a, b| {
-            let (a, b) = (a.as_os_str(), b.as_os_str());
-            a.as_encoded_bytes().cmp(b.as_encoded_bytes())
-        });
-        let folder = self.true_folder(root);
-        for name in found {
-            let identity = folder.join(&name);
-            self.push(root.join(&name), name, identity, target.cloned());
-        }
-    }
-
-    fn push(&mut self, path: PathBuf, name: PathBuf, identity: PathBuf, target: Option<String>) {
-        if self.seen.insert((identity, target.clone())) {
-            self.images.push(InputImage { path, name, target });
-        }
-    }
-
-    fn true_folder(&mut self, folder: &Path) -> PathBuf {
-        if let Some(known) = self.folders.get(folder) {
-            return known.clone();
-        }
-        let named = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let place = fs::canonicalize(named).unwrap_or_else(|_| named.to_path_buf());
-        self.folders.insert(folder.to_path_buf(), place.clone());
-        place
-    }
-}
-
-/// The paths, relative to `root`, of the images below it, and of folders that cannot be listed.
-fn walk(root: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    // Each folder with the true places of those it is in, to notice a link that leads back.
-    let mut open = vec![(PathBuf::new(), Vec::new())];
-    while let Some((folder, mut above)) = open.pop() {
-        let full = root.join(&folder);
-        let place = fs::canonicalize(&full).unwrap_or_else(|_| full.clone());
-        if above.contains(&place) {
-            continue;
-        }
-        above.push(place);
-        let Ok(entries) = fs::read_dir(&full) else {
-            found.push(folder);
-            continue;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            let relative = folder.join(&name);
-            let directory = match entry.file_type() {
-                Ok(kind) if kind.is_symlink() => root.join(&relative).is_dir(),
-                Ok(kind) => kind.is_dir(),
-                Err(_) => false,
-            };
-            if directory {
-                open.push((relative, above.clone()));
-            } else if has_extension(&relative, &EXTENSIONS) {
-                found.push(relative);
-            }
-        }
-    }
-    found
-}
-
-/// The list behind `@list.txt`.
-fn list_path(input: &OsStr) -> Option<&Path> {
-    let rest = strip_at(input)?;
-    (!rest.is_empty()).then(|| Path::new(rest))
-}
-
-#[cfg(unix)]
-fn strip_at(input: &OsStr) -> Option<&OsStr> {
-    use std::os::unix::ffi::OsStrExt;
-    input.as_bytes().strip_prefix(b"@").map(OsStr::from_bytes)
-}
-
-#[cfg(not(unix))]
-fn strip_at(input: &OsStr) -> Option<&OsStr> {
-    input.to_str()?.strip_prefix('@').map(OsStr::new)
-}
-
-fn has_extension(path: &Path, extensions: &[&str]) -> bool {
-    path.extension()
-        .and_then(OsStr::to_str)
-        .is_some_and(|extension| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known)))
-}
-
-/// A name for something that has no file name, such as `..`: only its plain components, never empty.
-fn plain(path: &Path) -> PathBuf {
-    let name: PathBuf =
-        path.components().filter(|component| matches!(component, Component::Normal(_))).collect();
-    if name.as_os_str().is_empty() { PathBuf::from("unnamed") } else { name }
+    Ok(inputs)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     fn touch(root: &Path, names: &[&str]) {
@@ -328,10 +170,6 @@ mod tests {
 
     fn names(inputs: &Inputs) -> Vec<&str> {
         inputs.images.iter().map(|image| image.name.to_str().unwrap()).collect()
-    }
-
-    fn nothing() -> io::Empty {
-        io::empty()
     }
 
     #[test]
@@ -471,11 +309,11 @@ mod tests {
 
     #[test]
     fn a_list_comes_on_standard_input() {
-        let inputs = find_with_stdin(&["-", "b.png"], &mut &b"x/a.png\t5\nCargo.toml\n"[..]).unwrap();
+        let inputs = find_with_stdin(&["-", "b.png"], Box::new(&b"x/a.png\t5\nCargo.toml\n"[..])).unwrap();
         assert_eq!(names(&inputs), ["a.png", "Cargo.toml", "b.png"]);
         assert_eq!(inputs.images[0].path, Path::new("x/a.png"));
         assert_eq!(inputs.images[0].target.as_deref(), Some("5"));
-        let empty = find_with_stdin(&["-"], &mut nothing()).unwrap();
+        let empty = find_with_stdin(&["-"], Box::new(io::empty())).unwrap();
         assert!(empty.images.is_empty());
     }
 
@@ -486,7 +324,7 @@ mod tests {
         assert!(missing.to_string().contains("no.txt"), "{missing}");
         let directory = find(&[format!("@{}", folder.path().display())]).unwrap_err();
         assert!(matches!(directory, FindError::UnreadableList { .. }));
-        let binary = find_with_stdin(&["-"], &mut &b"a.png\n\0"[..]).unwrap_err();
+        let binary = find_with_stdin(&["-"], Box::new(&b"a.png\n\0"[..])).unwrap_err();
         assert!(matches!(binary, FindError::BadList { line: 2, .. }), "{binary}");
     }
 
@@ -495,35 +333,10 @@ mod tests {
         for shard in ["a.tar", "b/{000..099}.tar", "C.TAR"] {
             let error = find(&[shard]).unwrap_err();
             assert!(error.to_string().contains(shard), "{error}");
-            assert!(error.to_string().contains("not supported yet"), "{error}");
+            assert!(error.to_string().contains("loose images"), "{error}");
         }
         let folder = tempfile::tempdir().unwrap();
         touch(folder.path(), &["really.tar/a.png"]);
         assert_eq!(names(&find(&[folder.path().join("really.tar")]).unwrap()), ["a.png"]);
-    }
-
-    #[test]
-    fn outputs_that_would_collide_are_refused_with_both_paths() {
-        let image =
-            |path: &str, name: &str| InputImage { path: path.into(), name: name.into(), target: None };
-        let fine = [
-            image("x/a/cat.jpg", "a/cat.jpg"),
-            image("cat.png", "cat.png"),
-            image("Cat.png", "Cat.png"),
-            image("cat.b.png", "cat.b.png"),
-        ];
-        assert!(output_collisions(&fine).is_ok());
-        assert_eq!(fine[0].stem(), Path::new("a/cat"));
-        assert_eq!(fine[3].stem(), Path::new("cat.b"));
-        let bad =
-            [image("x/cat.jpg", "cat.jpg"), image("y/cat.png", "cat.png"), image("z/cat.gif", "cat.gif")];
-        let text = output_collisions(&bad).unwrap_err().to_string();
-        for part in ["x/cat.jpg", "y/cat.png", "cat.*", "1 more"] {
-            assert!(text.contains(part), "{text}");
-        }
-        // One file for two targets writes the same outputs twice, too.
-        let mut twice = [image("a.png", "a.png"), image("a.png", "a.png")];
-        twice[1].target = Some("3".to_string());
-        assert!(output_collisions(&twice).is_err());
     }
 }

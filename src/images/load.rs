@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::decode::{DEFAULT_MAX_PIXELS, decode};
-use super::resize::{DEFAULT_CROP, DEFAULT_RESIZE, resize_and_crop};
-use super::{ImageError, Rgb8};
+use super::decode::DEFAULT_MAX_PIXELS;
+use super::resize::{DEFAULT_CROP, DEFAULT_RESIZE};
+use super::{Content, ImageError, Rgb8};
 
 /// How images are brought to the network's input size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +26,7 @@ impl Default for LoadOptions {
 /// Decodes an image file, brings its shorter side to `resize` and cuts out the centre: `crop` × `crop` pixels.
 ///
 /// # Errors
-/// [`ImageError`], as [`decode`] and [`resize_and_crop`] give it, with the path.
+/// [`ImageError`], as [`decode`](super::decode::decode) and [`resize_and_crop`](super::resize::resize_and_crop) give it, with the path.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Rgb8, ImageError> {
-    let image = decode(path, options.max_pixels)?;
-    resize_and_crop(image, options.resize, options.crop)
-        .map_err(|problem| ImageError::new(path, problem.into()))
+    Content::File.load(path, options)
 }

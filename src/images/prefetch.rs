@@ -1,11 +1,11 @@
 //! Loading ahead of the consumer, on threads, in order.
 
-use std::borrow::Borrow;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::{ImageError, ImageProblem, InputImage, LoadOptions, Rgb8, load};
+use super::{ImageError, ImageProblem, InputImage, LoadOptions, Rgb8, Sample, load};
 use crate::quiet_panic;
 
 /// Loads images on `threads` worker threads and yields them in the order of `inputs`, whatever the threads do.
@@ -18,58 +18,86 @@ pub fn prefetch(
     threads: usize,
     lookahead: usize,
 ) -> Prefetch<Rgb8> {
-    Prefetch::new(inputs, threads, lookahead, move |input| load::load(&input.path, &options))
+    Prefetch::new(inputs, threads, lookahead, move |input: &mut InputImage| load::load(&input.path, &options))
+}
+
+/// Something that is loaded, and that an error can be told of.
+pub trait Named {
+    /// Where it is.
+    fn path(&self) -> &Path;
+}
+
+impl Named for InputImage {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Named for Sample {
+    fn path(&self) -> &Path {
+        &self.image.path
+    }
 }
 
 /// An iterator over inputs and what was made of each, see [`prefetch`].
-///
-/// An input is an image, or something that belongs to one.
 pub struct Prefetch<Item, Input = InputImage> {
     shared: Arc<Shared<Item, Input>>,
     workers: Vec<JoinHandle<()>>,
 }
 
-type Work<Item, Input> = dyn Fn(&Input) -> Result<Item, ImageError> + Send + Sync;
+type Work<Item, Input> = dyn Fn(&mut Input) -> Result<Item, ImageError> + Send + Sync;
 type Finished<Item, Input> = (Input, Result<Item, ImageError>);
 
 struct Shared<Item, Input> {
+    /// Held by the worker that fetches the next input, so that inputs are numbered in their order, and reading one holds up
+    /// nobody who takes a finished one.
+    inputs: Mutex<Box<dyn Iterator<Item = Input> + Send>>,
     state: Mutex<State<Item, Input>>,
     /// Signalled when a worker may have something to start, or to stop.
     room: Condvar,
-    /// Signalled when a worker has finished something.
+    /// Signalled when a worker has finished something, or found that there is no more.
     finished: Condvar,
     lookahead: usize,
     work: Box<Work<Item, Input>>,
 }
 
 struct State<Item, Input> {
-    waiting: Box<dyn ExactSizeIterator<Item = Input> + Send>,
     /// One slot for each image started and not yet taken, in input order; empty while it is being loaded.
     slots: VecDeque<Option<Finished<Item, Input>>>,
     /// Number of images taken from the front of `slots` so far.
     taken: usize,
+    /// There are no more inputs.
+    ended: bool,
     stopped: bool,
 }
 
-impl<Item: Send + 'static, Input: Borrow<InputImage> + Send + 'static> Prefetch<Item, Input> {
+/// How many images wait for the consumer, seen from elsewhere.
+#[derive(Clone)]
+pub struct Fill(Arc<dyn Fn() -> (usize, usize) + Send + Sync>);
+
+impl Fill {
+    /// Images that are loaded and wait, and how many may.
+    pub fn now(&self) -> (usize, usize) {
+        (self.0)()
+    }
+}
+
+impl<Item: Send + 'static, Input: Named + Send + 'static> Prefetch<Item, Input> {
     /// Runs any `work` on the inputs as [`prefetch`] runs [`load`](super::load()); a panic in it becomes that image's error.
     ///
     /// Inputs are begun in their order, and fetched when they are.
     pub fn new(
-        inputs: impl IntoIterator<Item = Input, IntoIter: ExactSizeIterator + Send + 'static>,
+        inputs: impl IntoIterator<Item = Input, IntoIter: Send + 'static>,
         threads: usize,
         lookahead: usize,
-        work: impl Fn(&Input) -> Result<Item, ImageError> + Send + Sync + 'static,
+        work: impl Fn(&mut Input) -> Result<Item, ImageError> + Send + Sync + 'static,
     ) -> Self {
         let inputs = inputs.into_iter();
-        let threads = threads.clamp(1, inputs.len().max(1));
+        let most = inputs.size_hint().1.unwrap_or(usize::MAX);
+        let threads = threads.clamp(1, most.max(1));
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                waiting: Box::new(inputs),
-                slots: VecDeque::new(),
-                taken: 0,
-                stopped: false,
-            }),
+            inputs: Mutex::new(Box::new(inputs)),
+            state: Mutex::new(State { slots: VecDeque::new(), taken: 0, ended: false, stopped: false }),
             room: Condvar::new(),
             finished: Condvar::new(),
             lookahead: lookahead.max(1),
@@ -79,10 +107,20 @@ impl<Item: Send + 'static, Input: Borrow<InputImage> + Send + 'static> Prefetch<
             .filter_map(|number| {
                 let shared = Arc::clone(&shared);
                 // A refused thread is one helper fewer; without any, the consumer loads by itself.
-                thread::Builder::new().name(format!("image {number}")).spawn(move || shared.run()).ok()
+                let run = move || while shared.step() {};
+                thread::Builder::new().name(format!("image {number}")).spawn(run).ok()
             })
             .collect();
         Self { shared, workers }
+    }
+
+    /// How many images wait for the consumer.
+    pub fn fill(&self) -> Fill {
+        let shared = Arc::clone(&self.shared);
+        Fill(Arc::new(move || {
+            let waiting = shared.lock().slots.iter().filter(|slot| slot.is_some()).count();
+            (waiting, shared.lookahead)
+        }))
     }
 }
 
@@ -93,46 +131,59 @@ impl<Item, Input> Shared<Item, Input> {
     }
 }
 
-impl<Item, Input: Borrow<InputImage>> Shared<Item, Input> {
-    fn run(&self) {
-        loop {
-            let mut state = self.lock();
-            while !state.stopped && state.slots.len() >= self.lookahead {
-                state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            if state.stopped {
-                return;
-            }
-            let Some(input) = state.waiting.next() else {
-                return;
-            };
-            let number = state.taken + state.slots.len();
-            state.slots.push_back(None);
-            drop(state);
-
-            let result = self.attempt(&input);
-
-            let mut state = self.lock();
-            let position = number - state.taken;
-            if let Some(slot) = state.slots.get_mut(position) {
-                *slot = Some((input, result));
-            }
-            drop(state);
-            self.finished.notify_one();
+impl<Item, Input: Named> Shared<Item, Input> {
+    /// Loads the next input when there is room; false when there is none, or none is wanted.
+    fn step(&self) -> bool {
+        let Some((number, mut input)) = self.begin() else { return false };
+        let result = self.attempt(&mut input);
+        let mut state = self.lock();
+        let position = number - state.taken;
+        if let Some(slot) = state.slots.get_mut(position) {
+            *slot = Some((input, result));
         }
+        drop(state);
+        self.finished.notify_one();
+        true
     }
 
-    fn attempt(&self, input: &Input) -> Result<Item, ImageError> {
+    /// Waits until there is room and fetches the next input, with its number.
+    fn begin(&self) -> Option<(usize, Input)> {
+        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        while !state.stopped && state.slots.len() >= self.lookahead {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.stopped || state.ended {
+            return None;
+        }
+        drop(state);
+        // An iterator that panics has no more inputs; none of this crate's does.
+        let input = quiet_panic::catch(|| inputs.next()).unwrap_or(None);
+        let mut state = self.lock();
+        let Some(input) = input else {
+            state.ended = true;
+            drop(state);
+            self.finished.notify_one();
+            return None;
+        };
+        state.slots.push_back(None);
+        Some((state.taken + state.slots.len() - 1, input))
+    }
+
+    fn attempt(&self, input: &mut Input) -> Result<Item, ImageError> {
         quiet_panic::catch(|| (self.work)(input)).unwrap_or_else(|reason| {
-            Err(ImageError::new(&input.borrow().path, ImageProblem::DecoderFailed { reason }))
+            Err(ImageError::new(input.path(), ImageProblem::DecoderFailed { reason }))
         })
     }
 }
 
-impl<Item, Input: Borrow<InputImage>> Iterator for Prefetch<Item, Input> {
+impl<Item, Input: Named> Iterator for Prefetch<Item, Input> {
     type Item = (Input, Result<Item, ImageError>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.workers.is_empty() {
+            self.shared.step();
+        }
         let mut state = self.shared.lock();
         loop {
             if let Some(finished) = state.slots.front_mut().and_then(Option::take) {
@@ -142,27 +193,13 @@ impl<Item, Input: Borrow<InputImage>> Iterator for Prefetch<Item, Input> {
                 self.shared.room.notify_one();
                 return Some(finished);
             }
-            if state.slots.is_empty() && self.workers.is_empty() {
-                let input = state.waiting.next()?;
-                drop(state);
-                let result = self.shared.attempt(&input);
-                return Some((input, result));
-            }
-            if state.slots.is_empty() && state.waiting.len() == 0 {
+            if state.slots.is_empty() && state.ended {
                 return None;
             }
             state = self.shared.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let state = self.shared.lock();
-        let left = state.waiting.len() + state.slots.len();
-        (left, Some(left))
-    }
 }
-
-impl<Item, Input: Borrow<InputImage>> ExactSizeIterator for Prefetch<Item, Input> {}
 
 impl<Item, Input> Drop for Prefetch<Item, Input> {
     fn drop(&mut self) {
@@ -226,15 +263,14 @@ mod tests {
             counter.fetch_add(1, Ordering::SeqCst);
             Ok(())
         });
-        assert_eq!(images.len(), 100);
         for taken in 1..=30 {
             images.next();
             thread::sleep(Duration::from_millis(2));
             assert!(started.load(Ordering::SeqCst) <= taken + 6);
         }
-        assert_eq!(images.len(), 70);
         // With time to fill up, the look-ahead is used in full.
         thread::sleep(Duration::from_millis(200));
+        assert_eq!(images.fill().now(), (6, 6));
         assert_eq!(started.load(Ordering::SeqCst), 36);
     }
 

@@ -1,5 +1,7 @@
 //! A share of a list of images, for runs on several machines.
 
+mod launcher;
+
 use std::env;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
@@ -38,7 +40,7 @@ pub enum ShardError {
     },
     /// `auto`, where nothing tells the shard.
     #[error(
-        "auto finds no shard in the environment: it looks for SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT (a Slurm job array), JOB_COMPLETION_INDEX and JOB_COMPLETIONS (an indexed Kubernetes job; set the second one to its completions), RANK and WORLD_SIZE (torchrun, MPI); write I/N instead"
+        "auto finds no shard in the environment: it looks for SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT (a Slurm job array), SLURM_PROCID and SLURM_STEP_NUM_TASKS (srun), JOB_COMPLETION_INDEX and JOB_COMPLETIONS (an indexed Kubernetes job; set the second one to its completions), RANK and WORLD_SIZE (torchrun); write I/N instead"
     )]
     NothingSet,
     /// `auto`, where one variable is set and its companion is not.
@@ -72,6 +74,28 @@ pub enum ShardError {
         step: u64,
         /// The last task that so many would have.
         last: u64,
+    },
+    /// `auto`, where two launchers tell different shards.
+    #[error(
+        "{name} and its companions make this shard {shard}, but {other_name} makes it {other}; unset those that are not meant, or write I/N"
+    )]
+    Ambiguous {
+        /// A variable of the one launcher.
+        name: &'static str,
+        /// Its shard.
+        shard: Shard,
+        /// A variable of the other.
+        other_name: &'static str,
+        /// Its shard.
+        other: Shard,
+    },
+    /// `auto`, where there are more shards than can be counted.
+    #[error("a job array of {tasks} tasks with {processes} processes each is too large; write I/N")]
+    TooMany {
+        /// SLURM_ARRAY_TASK_COUNT.
+        tasks: u64,
+        /// SLURM_STEP_NUM_TASKS.
+        processes: u64,
     },
     /// `auto`, where the variables contradict each other.
     #[error("{name} is {index}, but {count_name} is {count}; correct them, or write I/N")]
@@ -134,63 +158,25 @@ impl Shard {
         Self::new(index, count)
     }
 
-    /// The shard that the launcher of this process means, from the first of these that is set:
+    /// The shard that the launcher of this process means:
     ///
     /// | index | count | of |
     /// |---|---|---|
     /// | `SLURM_ARRAY_TASK_ID`, less `SLURM_ARRAY_TASK_MIN`, in steps of `SLURM_ARRAY_TASK_STEP` | `SLURM_ARRAY_TASK_COUNT` | a Slurm job array |
+    /// | `SLURM_PROCID` | `SLURM_STEP_NUM_TASKS` | what srun starts; in a job array each task's shard is cut further |
     /// | `JOB_COMPLETION_INDEX` | `JOB_COMPLETIONS`, which the pod's specification has to set | an indexed Kubernetes job |
     /// | `RANK` | `WORLD_SIZE` | torchrun, or what imitates it |
     ///
-    /// A job array of some tasks of an earlier one is an array of its own, with other shards: to repeat a task, requeue it, or
-    /// write `I/N`.
+    /// A launcher of one process has nothing to say where another one started several; two that say different things are
+    /// refused, since images would be left out or taken twice. A job array of some tasks of an earlier one is an array of its
+    /// own, with other shards: to repeat a task, requeue it, or write `I/N`.
     ///
     /// `variable` gives the value of an environment variable; empty ones count as not set.
     ///
     /// # Errors
-    /// When none is set, one lacks its companion, a value is no number, or the job array has gaps.
+    /// When none is set, one lacks its companion, a value is no number, the job array has gaps, or launchers disagree.
     pub fn auto(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ShardError> {
-        let number = |name: &'static str| match variable(name) {
-            Some(value) if !value.trim().is_empty() => match value.trim().parse::<u64>() {
-                Ok(number) => Ok(Some(number)),
-                Err(_) => Err(ShardError::NotANumber { name, value }),
-            },
-            _ => Ok(None),
-        };
-        let pair = |set, missing| match number(set)? {
-            Some(index) => {
-                let count = number(missing)?.ok_or(ShardError::Missing { set, missing })?;
-                Ok(Some((index, count)))
-            }
-            None => Ok(None),
-        };
-        if let Some((task, count)) = pair("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")? {
-            let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
-            let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
-            let last = count
-                .checked_sub(1)
-                .and_then(|steps| first.checked_add(steps.checked_mul(step)?))
-                .ok_or(ShardError::None { index: task })?;
-            // Every task of an array with gaps is refused, also those whose own number would fit.
-            let regular = number("SLURM_ARRAY_TASK_MAX")?.is_none_or(|highest| highest == last);
-            return match task.checked_sub(first) {
-                Some(offset) if regular && offset % step == 0 && offset / step < count => {
-                    Self::new(offset / step, count)
-                }
-                _ => Err(ShardError::Irregular { task, count, first, step, last }),
-            };
-        }
-        for (name, count_name) in [("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"), ("RANK", "WORLD_SIZE")] {
-            if let Some((index, count)) = pair(name, count_name)? {
-                return Self::new(index, count).map_err(|_| ShardError::Contradiction {
-                    name,
-                    index,
-                    count_name,
-                    count,
-                });
-            }
-        }
-        Err(ShardError::NothingSet)
+        launcher::shard(&launcher::Environment(&variable))
     }
 }
 
@@ -219,19 +205,6 @@ impl Display for Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// `auto` where these variables are set.
-    fn auto(variables: &[(&str, &str)]) -> Result<Shard, ShardError> {
-        Shard::parse("auto", |name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        })
-    }
-
-    fn slurm(task: &str, count: &str, more: &[(&str, &str)]) -> Result<Shard, ShardError> {
-        let mut variables = vec![("SLURM_ARRAY_TASK_ID", task), ("SLURM_ARRAY_TASK_COUNT", count)];
-        variables.extend(more);
-        auto(&variables)
-    }
 
     fn shard(index: u64, count: u64) -> Result<Shard, ShardError> {
         Shard::new(index, count)
@@ -275,80 +248,5 @@ mod tests {
                 assert_eq!(holding, [number % count]);
             }
         }
-    }
-
-    #[test]
-    fn a_slurm_array_is_numbered_from_its_first_task() {
-        assert_eq!(slurm("2", "4", &[]), shard(2, 4));
-        let from_one =
-            [("SLURM_ARRAY_TASK_MIN", "1"), ("SLURM_ARRAY_TASK_MAX", "4"), ("SLURM_ARRAY_TASK_STEP", "1")];
-        assert_eq!(slurm("1", "4", &from_one), shard(0, 4));
-        assert_eq!(slurm("4", "4", &from_one), shard(3, 4));
-        let by_five =
-            [("SLURM_ARRAY_TASK_MIN", "10"), ("SLURM_ARRAY_TASK_MAX", "25"), ("SLURM_ARRAY_TASK_STEP", "5")];
-        for index in 0..4 {
-            assert_eq!(slurm(&(10 + 5 * index).to_string(), "4", &by_five), shard(index, 4));
-        }
-        // --array=0-9:4 is 0, 4, 8, and Slurm tells the last task that exists.
-        let uneven =
-            [("SLURM_ARRAY_TASK_MIN", "0"), ("SLURM_ARRAY_TASK_MAX", "8"), ("SLURM_ARRAY_TASK_STEP", "4")];
-        assert_eq!(slurm("8", "3", &uneven), shard(2, 3));
-    }
-
-    #[test]
-    fn arrays_with_gaps_are_refused_in_every_task() {
-        // --array=0,1,5
-        let gaps =
-            [("SLURM_ARRAY_TASK_MIN", "0"), ("SLURM_ARRAY_TASK_MAX", "5"), ("SLURM_ARRAY_TASK_STEP", "1")];
-        for task in ["0", "1", "5"] {
-            let error = slurm(task, "3", &gaps).unwrap_err();
-            assert!(matches!(error, ShardError::Irregular { last: 2, .. }), "{error}");
-            assert!(error.to_string().contains("--array=0-2:1"), "{error}");
-        }
-        for (task, count, more) in [
-            ("4", "4", &[][..]),
-            ("0", "4", &[("SLURM_ARRAY_TASK_MIN", "1")]),
-            ("11", "4", &[("SLURM_ARRAY_TASK_MIN", "10"), ("SLURM_ARRAY_TASK_STEP", "5")]),
-        ] {
-            assert!(matches!(slurm(task, count, more), Err(ShardError::Irregular { .. })));
-        }
-        assert!(slurm("0", "0", &[]).is_err());
-        let huge = u64::MAX.to_string();
-        assert!(
-            slurm(&huge, &huge, &[("SLURM_ARRAY_TASK_MIN", &huge), ("SLURM_ARRAY_TASK_STEP", &huge)])
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn other_launchers_are_known_and_the_array_goes_first() {
-        assert_eq!(auto(&[("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETIONS", "3")]), shard(0, 3));
-        assert_eq!(auto(&[("RANK", "7"), ("WORLD_SIZE", "8")]), shard(7, 8));
-        let several =
-            [("RANK", "1"), ("WORLD_SIZE", "2"), ("JOB_COMPLETION_INDEX", "2"), ("JOB_COMPLETIONS", "5")];
-        assert_eq!(auto(&several), shard(2, 5));
-        assert_eq!(slurm("3", "6", &several), shard(3, 6));
-        assert_eq!(slurm("", "", &several), shard(2, 5));
-    }
-
-    #[test]
-    fn an_environment_that_tells_no_shard_is_an_error_that_says_so() {
-        let nothing = auto(&[]).unwrap_err().to_string();
-        for name in [
-            "SLURM_ARRAY_TASK_ID",
-            "SLURM_ARRAY_TASK_COUNT",
-            "JOB_COMPLETION_INDEX",
-            "JOB_COMPLETIONS",
-            "RANK",
-            "WORLD_SIZE",
-        ] {
-            assert!(nothing.contains(name), "{name}: {nothing}");
-        }
-        let missing = auto(&[("RANK", "0")]).unwrap_err();
-        assert_eq!(missing, ShardError::Missing { set: "RANK", missing: "WORLD_SIZE" });
-        let word = slurm("2", "four", &[]).unwrap_err();
-        assert_eq!(word, ShardError::NotANumber { name: "SLURM_ARRAY_TASK_COUNT", value: "four".to_owned() });
-        let beyond = auto(&[("RANK", "8"), ("WORLD_SIZE", "8")]).unwrap_err().to_string();
-        assert!(beyond.contains("RANK is 8") && beyond.contains("WORLD_SIZE is 8"), "{beyond}");
     }
 }

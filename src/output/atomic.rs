@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -45,6 +45,17 @@ pub(super) fn write_with(
     attempt().map_err(|source| OutputError::writing(path, source))
 }
 
+/// Removes a file that may be gone already.
+///
+/// # Errors
+/// [`OutputError::Write`].
+pub(super) fn remove(path: &Path) -> Result<(), OutputError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OutputError::writing(path, error)),
+        _ => Ok(()),
+    }
+}
+
 /// Shows that files can be made in `folder` and that they can hold something.
 ///
 /// # Errors
@@ -65,10 +76,22 @@ impl FolderLock {
     /// # Errors
     /// [`OutputError::Busy`] when another run holds it.
     pub(super) fn take(folder: &Path) -> Result<Self, OutputError> {
+        Self::lock(folder, File::try_lock)
+    }
+
+    /// Takes the lock together with other runs that share the work.
+    ///
+    /// # Errors
+    /// [`OutputError::Busy`] when a run holds it that does not.
+    pub(super) fn share(folder: &Path) -> Result<Self, OutputError> {
+        Self::lock(folder, File::try_lock_shared)
+    }
+
+    fn lock(folder: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Self, OutputError> {
         let Ok(file) = File::open(folder) else {
             return Ok(Self { _folder: None });
         };
-        match file.try_lock() {
+        match lock(&file) {
             Err(TryLockError::WouldBlock) => Err(OutputError::Busy { path: folder.to_path_buf() }),
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { _folder: Some(file) }),
         }

@@ -1,3 +1,4 @@
+use super::resume::IDENTITY_FILE_NAME;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -121,6 +122,77 @@ pub enum OutputError {
         /// Why it is not known.
         reason: String,
     },
+    /// A finished shard is of another input than the one of its name now.
+    #[error(
+        "{} was made from {input} when that was {former}, now it is {current}: remove that file to make this shard again, \
+         redo all with --overwrite, or choose another output folder", path.display()
+    )]
+    OtherContent {
+        /// The marker of the finished shard.
+        path: PathBuf,
+        /// The input.
+        input: String,
+        /// What it was made of.
+        former: String,
+        /// What is there now.
+        current: String,
+    },
+    /// Two inputs would write the same shard.
+    #[error("{input} and {other} would both be written to {stem}.*: rename one, or use two output folders")]
+    SameShard {
+        /// The second input.
+        input: String,
+        /// The first one.
+        other: String,
+        /// The outputs' path below the output folder, without extension.
+        stem: String,
+    },
+    /// The output folder was removed, or its records were, while a run was going on.
+    #[error("the output folder {} is not what it was ({IDENTITY_FILE_NAME} is gone): stopped; run again to begin anew", path.display())]
+    FolderGone {
+        /// The output folder.
+        path: PathBuf,
+    },
+    /// The folder holds outputs of the other layout.
+    #[error("the folder {} is one of the other layout (files of each image, or shards of many): choose another output folder", path.display())]
+    OtherLayout {
+        /// The output folder.
+        path: PathBuf,
+    },
+    /// A file that is there is not vggx's.
+    #[error(
+        "{} was there before vggx wrote into this folder, and is not replaced: choose another output folder", path.display()
+    )]
+    Foreign {
+        /// The file that would be replaced.
+        path: PathBuf,
+    },
+    /// A shard's name is that of the files that describe the folder.
+    #[error("{input}: a shard of this name would replace the folder's own records ({stem}.json): rename it")]
+    ReservedName {
+        /// The input.
+        input: String,
+        /// The shard.
+        stem: String,
+    },
+    /// A run with other options is going on in the folder.
+    #[error("a run with {option} {former} is writing into {}, this call has {option} {current}: choose another output folder", path.display())]
+    OtherRun {
+        /// The output folder.
+        path: PathBuf,
+        /// The first option that differs.
+        option: String,
+        /// Its value there, as JSON.
+        former: String,
+        /// Its value in this call, as JSON.
+        current: String,
+    },
+    /// An output would replace its input.
+    #[error("the outputs of {} would be written beside it, where they may replace it or its records: choose another output folder", path.display())]
+    BesideInput {
+        /// The input.
+        path: PathBuf,
+    },
     /// Two inputs would write the same file.
     #[error("{input} would replace {file} of the earlier input {owner}: choose another output folder")]
     OwnedByOther {
@@ -140,6 +212,16 @@ pub enum OutputError {
 }
 
 impl OutputError {
+    /// That two identities differ, where one of them is that of a run that is going on.
+    pub(super) fn of_other_run(self) -> Self {
+        match self {
+            Self::DifferentIdentity { path, option, former, current } => {
+                Self::OtherRun { path, option, former, current }
+            }
+            other => other,
+        }
+    }
+
     /// The error of writing `path`, with a full disk told apart from everything else.
     pub(super) fn writing(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();

@@ -308,7 +308,7 @@ impl Index {
         for path in
             [run_record::path(&self.folder), self.folder.join(PARTIAL_FILE_NAME), self.folder.join(FILE_NAME)]
         {
-            remove(&path)?;
+            atomic::remove(&path)?;
         }
         (self.finished, self.partial, self.partial_end) = (None, None, 0);
         self.places.clear();
@@ -377,13 +377,6 @@ fn read_line(file: &mut File, offset: u64, length: usize) -> io::Result<Vec<u8>>
     file.seek(SeekFrom::Start(offset))?;
     file.read_exact(&mut line)?;
     Ok(line)
-}
-
-fn remove(path: &Path) -> Result<(), OutputError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OutputError::writing(path, error)),
-        _ => Ok(()),
-    }
 }
 
 /// Adds the rows of a run to those of earlier ones.
@@ -499,12 +492,12 @@ impl ManifestWriter {
             return Err(failure);
         }
         written?;
-        remove(&partial_path)
+        atomic::remove(&partial_path)
     }
 
     /// Opens the partial manifest behind its last good line.
     fn start(&self, path: &Path) -> Result<File, OutputError> {
-        remove(&run_record::path(&self.index.folder))?;
+        atomic::remove(&run_record::path(&self.index.folder))?;
         let open = || {
             let mut file =
                 OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;

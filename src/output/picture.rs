@@ -38,23 +38,31 @@ pub fn heat_map_picture(
     width: usize,
     gamma: f64,
 ) -> Result<RgbImage, OutputError> {
+    let pixels = intensities(values, height, width, gamma)?.into_iter().map(colour);
+    Ok(picture_of(pixels, height, width))
+}
+
+/// sign(v) · (|v| / max|v|)^`gamma` of every pixel, in [−1, 1]; values and errors as in [`heat_map_picture`].
+pub(super) fn intensities(
+    values: &[f32],
+    height: usize,
+    width: usize,
+    gamma: f64,
+) -> Result<Vec<f64>, OutputError> {
     check_gamma(gamma)?;
     let sums: Vec<f64> = if Some(values.len()) == height.checked_mul(width) {
         check_shape(values.len().saturating_mul(3), height, width)?;
         values.iter().map(|&sum| f64::from(sum)).collect()
     } else {
         check_shape(values.len(), height, width)?;
-        let [red, green, blue] = channels(values);
-        // In float64 the sum of three float32 values neither overflows nor loses subnormals.
-        let sum = |((&r, &g), &b): ((&f32, &f32), &f32)| f64::from(r) + f64::from(g) + f64::from(b);
-        red.iter().zip(green).zip(blue).map(sum).map(rounded).collect()
+        channel_sums(values)
     };
     let largest = largest_magnitude(sums.iter().copied());
-    let pixels = sums.into_iter().map(|sum| {
+    let intensity = |sum| {
         let share = relative(sum, largest);
-        colour(share.signum() * share.abs().powf(gamma))
-    });
-    Ok(picture_of(pixels, height, width))
+        share.signum() * share.abs().powf(gamma)
+    };
+    Ok(sums.into_iter().map(intensity).collect())
 }
 
 /// Draws an explanation the way its [`Rendering`] says.
@@ -91,6 +99,14 @@ fn channels(values: &[f32]) -> [&[f32]; 3] {
     let (red, others) = values.split_at(values.len() / 3);
     let (green, blue) = others.split_at(others.len() / 2);
     [red, green, blue]
+}
+
+/// The sums over the channels of a heat map, rounded as [`rounded`] says.
+pub(super) fn channel_sums(values: &[f32]) -> Vec<f64> {
+    let [red, green, blue] = channels(values);
+    // In float64 the sum of three float32 values neither overflows nor loses subnormals.
+    let sum = |((&r, &g), &b): ((&f32, &f32), &f32)| f64::from(r) + f64::from(g) + f64::from(b);
+    red.iter().zip(green).zip(blue).map(sum).map(rounded).collect()
 }
 
 /// The largest finite magnitude, 0 where there is none.

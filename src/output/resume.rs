@@ -68,6 +68,9 @@ impl Resume {
             }
             return Ok(Self { index: Arc::new(index), overwrite });
         }
+        if matches!(&former, Ok(former) if is_of_other_layout(former, &current)) {
+            return Err(OutputError::OtherLayout { path: folder.to_path_buf() });
+        }
         if index.holds_outputs() && !overwrite {
             return Err(match former {
                 Ok(former) => difference(folder, &former, &current),
@@ -144,14 +147,14 @@ impl Resume {
 }
 
 /// Reads an identity; an option that is null counts as absent.
-fn parse(text: &[u8]) -> Result<Identity, String> {
+pub(super) fn parse(text: &[u8]) -> Result<Identity, String> {
     let mut identity: Identity = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     identity.retain(|_, value| !value.is_null());
     Ok(identity)
 }
 
 /// The stored identity, or why there is none.
-fn read_identity(path: &Path) -> Result<Result<Identity, String>, OutputError> {
+pub(super) fn read_identity(path: &Path) -> Result<Result<Identity, String>, OutputError> {
     match fs::read(path) {
         Ok(text) => Ok(parse(&text).map_err(|reason| format!("{IDENTITY_FILE_NAME} is damaged: {reason}"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -162,22 +165,26 @@ fn read_identity(path: &Path) -> Result<Result<Identity, String>, OutputError> {
 }
 
 /// Whether no option that both calls depend on differs.
-fn agree(former: &Identity, current: &Identity) -> bool {
+pub(super) fn agree(former: &Identity, current: &Identity) -> bool {
     current.iter().all(|(option, value)| former.get(option).is_none_or(|former| former == value))
 }
 
-/// The error that names the first option in which two identities differ.
-fn difference(folder: &Path, former: &Identity, current: &Identity) -> OutputError {
+/// The error that names the first option in which two identities differ, one that both have where there is such.
+pub(super) fn difference(folder: &Path, former: &Identity, current: &Identity) -> OutputError {
     let options: BTreeSet<&String> = former.keys().chain(current.keys()).collect();
-    let option = options
-        .into_iter()
-        .find(|&option| match (former.get(option), current.get(option)) {
-            (Some(former), Some(current)) => former != current,
-            _ => false,
-        })
-        .cloned();
-    let option = option.unwrap_or_default();
+    let differing: Vec<&String> =
+        options.into_iter().filter(|&option| former.get(option) != current.get(option)).collect();
+    let of_both =
+        differing.iter().find(|&&option| former.contains_key(option) && current.contains_key(option));
+    let option = of_both.or(differing.first()).map_or_else(String::new, |&option| option.clone());
     let value = |identity: &Identity| identity.get(&option).unwrap_or(&Value::Null).to_string();
     let (former, current) = (value(former), value(current));
     OutputError::DifferentIdentity { path: folder.to_path_buf(), option, former, current }
+}
+
+/// Whether an identity is that of a folder of another layout: files, unless it says otherwise, or shards.
+pub(super) fn is_of_other_layout(former: &Identity, current: &Identity) -> bool {
+    let layout =
+        |identity: &Identity| identity.get("layout").and_then(Value::as_str).unwrap_or("files").to_owned();
+    layout(former) != layout(current)
 }

@@ -1,5 +1,6 @@
 //! `run.json`: what a finished run was, and how it went.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,26 @@ pub struct RunRecord {
     pub counts: Counts,
     /// When it ran, and how long.
     pub times: Times,
+    /// Where the time went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PipelineRecord>,
+}
+
+/// Where the time of a run went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PipelineRecord {
+    /// Seconds from the first look for images to the last output, opening the network not included.
+    pub elapsed: f64,
+    /// Seconds of each stage, summed over its threads: `read`, `decode`, `resize`, `compute`, `encode`, `write`.
+    pub seconds: BTreeMap<String, f64>,
+    /// Threads that read, decode and resize.
+    pub loading_threads: usize,
+    /// Batches that were computed at a time, on all devices.
+    pub batches_in_flight: usize,
+    /// What everything waited for: `reading`, `loading`, `device` or `output`.
+    pub busiest: String,
+    /// The share of the time in which it was busy.
+    pub busy_share: f64,
 }
 
 /// Fingerprints as text, null where there was no such file.
@@ -74,7 +95,18 @@ impl RunRecord {
     /// # Errors
     /// [`OutputError::NoSpace`], [`OutputError::Write`].
     pub fn write(&self, folder: &Path) -> Result<(), OutputError> {
-        let path = path(folder);
+        self.write_at(path(folder))
+    }
+
+    /// Writes the record of share `index` of `count` of a run into `folder`: `run.2-of-4.json` for the third of four.
+    ///
+    /// # Errors
+    /// As [`RunRecord::write`].
+    pub fn write_share(&self, folder: &Path, index: u64, count: u64) -> Result<(), OutputError> {
+        self.write_at(folder.join(format!("run.{index}-of-{count}.json")))
+    }
+
+    fn write_at(&self, path: PathBuf) -> Result<(), OutputError> {
         let mut text =
             serde_json::to_vec_pretty(self).map_err(|error| OutputError::writing(&path, error.into()))?;
         text.push(b'\n');
@@ -176,6 +208,7 @@ mod tests {
             device: "cpu".into(),
             counts: Counts { images: 3, done: 1, failed: 1, kept: 1 },
             times: Times::new(SystemTime::UNIX_EPOCH, Duration::from_millis(1500)),
+            pipeline: None,
         };
         record.write(folder.path()).unwrap();
         assert_eq!(RunRecord::read(folder.path()).unwrap(), Some(record));

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::arrays::{self, Array, Arrays, Failure};
+use super::arrays::{self, Arrays, Failure};
 use super::atomic::{self, Durability};
 use super::explanation::check_shape;
 use super::names::{file_name, method_key, relative_stem};
 use super::picture::{self, check_gamma};
+use super::store::Store;
 use super::{Explanation, Format, OutputError};
 
 /// Writes the explanations of images into an output folder. One writer serves any number of threads.
@@ -17,6 +18,7 @@ pub struct Writer {
     folder: PathBuf,
     formats: Vec<Format>,
     gamma: f64,
+    store: Store,
     /// Folders that exist and hold no rubbish of a killed run.
     prepared: Mutex<HashSet<PathBuf>>,
 }
@@ -35,17 +37,23 @@ pub struct MethodFiles {
 impl Writer {
     /// Makes the output folder where it is missing and shows that files can be written into it.
     ///
-    /// `gamma` is the exponent of heat maps ([`picture::heat_map_picture`]). No formats: nothing will be written.
+    /// `gamma` is the exponent of heat maps ([`picture::heat_map_picture`]). No formats: nothing will be written. Arrays are
+    /// of float32; see [`Writer::storing`].
     ///
     /// # Errors
     /// [`OutputError::FolderNotWritable`], [`OutputError::NoSpace`], [`OutputError::InvalidGamma`].
     pub fn create(folder: impl Into<PathBuf>, formats: &[Format], gamma: f64) -> Result<Self, OutputError> {
         let folder = folder.into();
         check_gamma(gamma)?;
-        fs::create_dir_all(&folder)
-            .and_then(|()| atomic::probe(&folder))
-            .map_err(|source| OutputError::preparing(&folder, source))?;
-        Ok(Self { folder, formats: formats.to_vec(), gamma, prepared: Mutex::default() })
+        prepare_folder(&folder)?;
+        let (formats, store) = (formats.to_vec(), Store::default());
+        Ok(Self { folder, formats, gamma, store, prepared: Mutex::default() })
+    }
+
+    /// With arrays of this kind.
+    #[must_use]
+    pub fn storing(self, store: Store) -> Self {
+        Self { store, ..self }
     }
 
     /// The output folder.
@@ -78,13 +86,13 @@ impl Writer {
     ) -> Result<Vec<MethodFiles>, OutputError> {
         let stem = relative_stem(name)?;
         let only_drawn = self.formats.iter().all(|&format| format == Format::Png);
-        let arrays = arrays_of(explanations, only_drawn)?;
+        let arrays = arrays_of(explanations, self.store, only_drawn)?;
         let mut files = Vec::new();
         for explanation in explanations {
             let key = method_key(&explanation.method)?;
             files.push(MethodFiles {
                 method: explanation.method.clone(),
-                scale_log2: explanation.scale_log2,
+                scale_log2: arrays.get(&key).map_or(explanation.scale_log2, |array| array.scale_log2),
                 files: self.formats.iter().map(|&format| file_name(&stem, &key, format)).collect(),
             });
         }
@@ -165,16 +173,34 @@ impl Writer {
     }
 }
 
-/// The arrays by their keys. What is `only_drawn` may be a heat map's sums; nothing but its picture can be made of them.
-fn arrays_of(explanations: &[Explanation], only_drawn: bool) -> Result<Arrays<'_>, OutputError> {
-    let mut arrays = Arrays::new();
+/// Makes an output folder where it is missing and shows that files can be written into it.
+///
+/// # Errors
+/// [`OutputError::FolderNotWritable`], [`OutputError::NoSpace`].
+pub fn prepare_folder(folder: &Path) -> Result<(), OutputError> {
+    fs::create_dir_all(folder)
+        .and_then(|()| atomic::probe(folder))
+        .map_err(|source| OutputError::preparing(folder, source))
+}
+
+/// The arrays by their keys. What is `only_drawn` may be a heat map's sums without that being asked for; nothing but its
+/// picture can be made of them, and there are no arrays.
+pub(super) fn arrays_of(
+    explanations: &[Explanation],
+    store: Store,
+    only_drawn: bool,
+) -> Result<Arrays<'_>, OutputError> {
+    let (mut arrays, mut keys) = (Arrays::new(), HashSet::new());
     for explanation in explanations {
-        let Explanation { method, height, width, values, scale_log2, .. } = explanation;
-        let planes = if only_drawn && explanation.holds_sums() { 3 } else { 1 };
+        let Explanation { method, height, width, values, .. } = explanation;
+        let planes = if (only_drawn || store.heat_maps) && explanation.holds_sums() { 3 } else { 1 };
         check_shape(values.len().saturating_mul(planes), *height, *width)?;
-        let array = Array { height: *height, width: *width, values: values.into(), scale_log2: *scale_log2 };
-        if arrays.insert(method_key(method)?, array).is_some() {
+        let key = method_key(method)?;
+        if !keys.insert(key.clone()) {
             return Err(OutputError::RepeatedMethod { method: method.clone() });
+        }
+        if !only_drawn {
+            arrays.insert(key, store.array(explanation));
         }
     }
     Ok(arrays)

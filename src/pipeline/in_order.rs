@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// Calls `work` on the items, `workers` of them at a time, each on a thread of its own, and `take` on the calling thread
-/// with what came of each, in the order of the items.
+/// with what came of each, in the order of the items. `work` is told which worker it runs on, counted from 0.
 ///
 /// While one result is being taken, `workers` items are worked on or wait to be taken, and no more: memory is bounded,
 /// and a slow `take` holds the work up. With one worker the work on an item overlaps the taking of the one before. 0
@@ -19,7 +19,7 @@ use std::thread;
 pub fn in_order<Item, Done: Send, Failure>(
     items: impl Iterator<Item = Item> + Send,
     workers: usize,
-    work: impl Fn(Item) -> Done + Sync,
+    work: impl Fn(usize, Item) -> Done + Sync,
     mut take: impl FnMut(Done) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let workers = workers.max(1);
@@ -34,12 +34,13 @@ pub fn in_order<Item, Done: Send, Failure>(
         // Also when taking panics: the scope waits for the workers.
         let _stop = Stop(&shared);
         let helpers = (0..workers)
-            .filter(|number| {
-                let worker = || while shared.step(&work) {};
+            .filter(|&number| {
+                let (shared, work) = (&shared, &work);
+                let worker = move || while shared.step(number, work) {};
                 thread::Builder::new().name(format!("batch {number}")).spawn_scoped(scope, worker).is_ok()
             })
             .count();
-        while let Some(done) = shared.next(|| helpers == 0 && shared.step(&work)) {
+        while let Some(done) = shared.next(|| helpers == 0 && shared.step(0, &work)) {
             take(done.unwrap_or_else(|panic| resume_unwind(panic)))?;
         }
         Ok(())
@@ -85,9 +86,9 @@ impl<Items: Iterator, Done> Shared<Items, Done> {
     }
 
     /// Works on the next item; false when there is none, or none is wanted.
-    fn step(&self, work: &impl Fn(Items::Item) -> Done) -> bool {
+    fn step(&self, worker: usize, work: &impl Fn(usize, Items::Item) -> Done) -> bool {
         let Some((number, item)) = self.begin() else { return false };
-        let done = item.and_then(|item| catch_unwind(AssertUnwindSafe(|| work(item))));
+        let done = item.and_then(|item| catch_unwind(AssertUnwindSafe(|| work(worker, item))));
         let mut state = self.lock();
         let position = number - state.taken;
         if let Some(slot) = state.slots.get_mut(position) {
@@ -156,10 +157,15 @@ mod tests {
     /// Runs 0..`count` through `work` and gives what was taken.
     fn taken<Done: Send>(count: usize, workers: usize, work: impl Fn(usize) -> Done + Sync) -> Vec<Done> {
         let mut taken = Vec::new();
-        let result = in_order(0..count, workers, work, |done| {
-            taken.push(done);
-            Ok::<(), ()>(())
-        });
+        let result = in_order(
+            0..count,
+            workers,
+            |_, item| work(item),
+            |done| {
+                taken.push(done);
+                Ok::<(), ()>(())
+            },
+        );
         assert_eq!(result, Ok(()));
         taken
     }
@@ -184,17 +190,30 @@ mod tests {
             in_order(
                 0..24,
                 workers,
-                |_| {
+                |worker, _| {
+                    assert!(worker < workers);
                     begun.fetch_add(1, Ordering::SeqCst);
                     let now = 1 + working.fetch_add(1, Ordering::SeqCst);
                     most.fetch_max(now, Ordering::SeqCst);
-                    thread::sleep(Duration::from_millis(5));
+                    // On a busy machine the others come late.
+                    for _ in 0..1000 {
+                        thread::sleep(Duration::from_millis(5));
+                        if most.load(Ordering::SeqCst) == workers {
+                            break;
+                        }
+                    }
                     working.fetch_sub(1, Ordering::SeqCst);
                 },
                 |()| {
-                    // With time to run ahead, the workers use it, up to the limit.
+                    // With time to run ahead, the workers use it, up to the limit; on a busy machine they come late.
                     thread::sleep(Duration::from_millis(20));
                     taken += 1;
+                    for _ in 0..1000 {
+                        if taken > 1 || begun.load(Ordering::SeqCst) > 1 {
+                            break;
+                        }
+                        thread::sleep(Duration::from_millis(5));
+                    }
                     let begun = begun.load(Ordering::SeqCst);
                     assert!(begun <= taken + workers, "{begun} begun, {taken} taken, {workers} workers");
                     assert!(taken > 1 || begun > 1, "nothing is worked on while the first result is taken");
@@ -213,7 +232,7 @@ mod tests {
             let result = in_order(
                 0..1_000_000,
                 workers,
-                |item| {
+                |_, item| {
                     begun.fetch_add(1, Ordering::SeqCst);
                     item
                 },
@@ -235,7 +254,7 @@ mod tests {
         for (workers, broken_iterator) in cases {
             let seen = AtomicUsize::new(0);
             let items = (0..40).inspect(|&item| assert!(item != broken_iterator, "iterator"));
-            let work = |item| {
+            let work = |_, item| {
                 assert!(item != 9, "work");
                 item
             };
@@ -252,7 +271,7 @@ mod tests {
             in_order(
                 0..40,
                 3,
-                |item| item,
+                |_, item| item,
                 |item| -> Result<(), ()> {
                     assert!(item != 4, "take");
                     Ok(())

@@ -1,14 +1,13 @@
 //! Crops of images in batches, from any point of a list on: the same batches as in one run.
 
-use std::borrow::Borrow;
-use std::iter::{Enumerate, Skip};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec;
 
 use super::batches::LOOKAHEAD_BYTES;
-use crate::images::decode::decode;
-use crate::images::{ImageError, InputImage, LoadOptions, Prefetch, Rgb8, random_crops};
+use crate::images::prefetch::Named;
+use crate::images::{Content, ImageError, InputImage, LoadOptions, Numbered, Prefetch, Rgb8, random_crops};
 
 /// Crops that are made in one go, in bytes, unless a single one is larger.
 const PIECE_BYTES: u64 = 4 << 20;
@@ -36,6 +35,8 @@ pub struct Position {
 pub struct LearningBatch {
     /// In the order of the inputs and of their crops, all of one size.
     pub crops: Vec<Rgb8>,
+    /// The input that each of these crops is of.
+    pub owners: Vec<Arc<InputImage>>,
     /// Inputs before, between and, in the last batch, after these crops that could not be loaded, in order.
     pub failed: Vec<(InputImage, ImageError)>,
     /// Number of inputs whose last crop is among `crops`.
@@ -46,7 +47,8 @@ pub struct LearningBatch {
 
 /// Loads images on `threads` threads, makes the crops of each, and groups those by `size`.
 ///
-/// `inputs` are images with their numbers in the whole list, of which they may be a [`Shard`](crate::images::Shard). Without
+/// `inputs` are images with their numbers in the whole set, of which they may be a [`Shard`](crate::images::Shard); they are
+/// taken as they are needed. Without
 /// `crops`, an image has one crop, as [`load`](crate::images::load()) makes it; with them, so many random ones of `load.crop` pixels a side, which
 /// depend on the image's number and not on its place in `inputs`.
 ///
@@ -58,7 +60,7 @@ pub struct LearningBatch {
 /// fill the memory. That is bounded whatever the number of crops an image: 256 MiB of crops, or a single larger one,
 /// besides the batch that is being filled; and one decoded image a thread and one more.
 pub fn learning_batches(
-    inputs: Vec<(u64, InputImage)>,
+    inputs: impl IntoIterator<Item: Into<Numbered> + 'static, IntoIter: Send + 'static>,
     load: LoadOptions,
     crops: Option<Crops>,
     threads: usize,
@@ -69,15 +71,19 @@ pub fn learning_batches(
     let (threads, size) = (threads.max(1), size.max(1));
     let count = crops.map_or(1, |crops| crops.count.max(1));
     let (piece, lookahead) = pieces(load.crop, count, threads, size.saturating_mul(ahead));
-    let pieces = Pieces::new(inputs, count, piece, start);
+    let pieces = Pieces::new(inputs.into_iter().map(Into::into), count, piece, start);
     let next = pieces.next;
-    let work = move |piece: &Piece| match crops {
+    let work = move |piece: &mut Piece| match crops {
         Some(Crops { seed, .. }) => piece.random_crops(&load, seed),
-        None => crate::images::load(&piece.image.input.path, &load).map(|crop| vec![crop]),
+        None => {
+            let content = piece.image.take_content();
+            content.load(&piece.image.input.path, &load).map(|crop| vec![crop])
+        }
     };
     LearningBatches {
         pieces: Prefetch::new(pieces, threads, lookahead, work),
         waiting: Vec::new().into_iter(),
+        owner: None,
         count,
         size,
         next,
@@ -89,6 +95,8 @@ pub struct LearningBatches {
     pieces: Prefetch<Vec<Rgb8>, Piece>,
     /// Crops of the last piece that was taken.
     waiting: vec::IntoIter<Rgb8>,
+    /// The input they are of.
+    owner: Option<Arc<InputImage>>,
     /// Crops of an image.
     count: u32,
     /// Crops of a batch.
@@ -101,10 +109,11 @@ impl Iterator for LearningBatches {
     type Item = LearningBatch;
 
     fn next(&mut self) -> Option<LearningBatch> {
-        let (mut crops, mut failed, mut finished) = (Vec::new(), Vec::new(), 0);
+        let (mut crops, mut owners, mut failed, mut finished) = (Vec::new(), Vec::new(), Vec::new(), 0);
         while crops.len() < self.size {
             if let Some(crop) = self.waiting.next() {
                 crops.push(crop);
+                owners.extend(self.owner.clone());
                 self.next.crop += 1;
                 if self.next.crop == self.count {
                     finished += 1;
@@ -118,15 +127,18 @@ impl Iterator for LearningBatches {
                 continue;
             }
             match made {
-                Ok(made) => self.waiting = made.into_iter(),
+                Ok(made) => {
+                    self.waiting = made.into_iter();
+                    self.owner = Some(Arc::clone(&piece.image.input));
+                }
                 Err(error) => {
-                    failed.push((piece.image.input.clone(), error));
+                    failed.push((InputImage::clone(&piece.image.input), error));
                     self.next = Position { input: piece.image.index + 1, crop: 0 };
                 }
             }
         }
         let any = !crops.is_empty() || !failed.is_empty();
-        any.then_some(LearningBatch { crops, failed, finished, end: self.next })
+        any.then_some(LearningBatch { crops, owners, failed, finished, end: self.next })
     }
 }
 
@@ -161,9 +173,9 @@ impl Piece {
     }
 }
 
-impl Borrow<InputImage> for Piece {
-    fn borrow(&self) -> &InputImage {
-        &self.image.input
+impl Named for Piece {
+    fn path(&self) -> &Path {
+        &self.image.input.path
     }
 }
 
@@ -173,11 +185,13 @@ struct Image {
     index: usize,
     /// In the whole list.
     number: u64,
-    input: InputImage,
+    input: Arc<InputImage>,
     state: Mutex<State>,
 }
 
 struct State {
+    /// What it is made of, until somebody decodes it.
+    content: Content,
     decoded: Decoded,
     /// Pieces that have not been begun.
     left: u32,
@@ -192,6 +206,12 @@ enum Decoded {
 }
 
 impl Image {
+    /// What it is made of; this serves once.
+    fn take_content(&self) -> Content {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut state.content, Content::File)
+    }
+
     /// Its pixels, once for each piece; none where the first piece is told the error.
     ///
     /// The piece that asks first decodes it while the others wait. The piece that asks last leaves nothing behind, so that
@@ -200,7 +220,8 @@ impl Image {
         // A panic of the decoder is an error, so a poisoned state does not come about.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(state.decoded, Decoded::No) {
-            state.decoded = match decode(&self.input.path, max_pixels) {
+            let content = std::mem::replace(&mut state.content, Content::File);
+            state.decoded = match content.decode(&self.input.path, max_pixels) {
                 Ok(image) => Decoded::Yes(Arc::new(image)),
                 Err(error) => Decoded::Failed(Some(error)),
             };
@@ -222,7 +243,7 @@ impl Image {
 
 /// The pieces of all images in order, from a position on.
 struct Pieces {
-    inputs: Skip<Enumerate<vec::IntoIter<(u64, InputImage)>>>,
+    inputs: Box<dyn Iterator<Item = (usize, Numbered)> + Send>,
     /// The image that `next` is in, where some of its pieces are behind.
     image: Option<Arc<Image>>,
     next: Position,
@@ -233,13 +254,17 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn new(inputs: Vec<(u64, InputImage)>, count: u32, piece: u32, start: Position) -> Self {
+    fn new(
+        inputs: impl Iterator<Item = Numbered> + Send + 'static,
+        count: u32,
+        piece: u32,
+        start: Position,
+    ) -> Self {
         let next = match start {
-            _ if start.input >= inputs.len() => Position { input: inputs.len(), crop: 0 },
             Position { input, crop } if crop >= count => Position { input: input + 1, crop: 0 },
             _ => start,
         };
-        Self { inputs: inputs.into_iter().enumerate().skip(next.input), image: None, next, count, piece }
+        Self { inputs: Box::new(inputs.enumerate().skip(next.input)), image: None, next, count, piece }
     }
 
     /// Pieces from a crop to the end of its image.
@@ -256,8 +281,10 @@ impl Iterator for Pieces {
         let (image, first) = match self.image.take() {
             Some(image) => (image, false),
             None => {
-                let (index, (number, input)) = self.inputs.next()?;
-                let state = State { decoded: Decoded::No, left: self.of_image(start) };
+                let (index, Numbered { number, sample }) = self.inputs.next()?;
+                let left = self.of_image(start);
+                let state = State { content: sample.content, decoded: Decoded::No, left };
+                let input = Arc::new(sample.image);
                 (Arc::new(Image { index, number, input, state: Mutex::new(state) }), true)
             }
         };
@@ -270,29 +297,16 @@ impl Iterator for Pieces {
         }
         Some(Piece { image, crops: start..end, first })
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let of_whole = self.of_image(0) as usize;
-        let more = self.inputs.len();
-        let left = match &self.image {
-            Some(_) => of_whole.saturating_mul(more).saturating_add(self.of_image(self.next.crop) as usize),
-            None if more == 0 => 0,
-            // The first image of a run may have begun in an earlier one.
-            None => of_whole.saturating_mul(more - 1).saturating_add(self.of_image(self.next.crop) as usize),
-        };
-        (left, Some(left))
-    }
 }
-
-impl ExactSizeIterator for Pieces {}
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use super::*;
     use crate::images::ImageProblem;
+    use crate::images::decode::decode;
 
     const LOAD: LoadOptions = LoadOptions { resize: 9, crop: 7, max_pixels: 10_000 };
 
@@ -318,10 +332,15 @@ mod tests {
         kinds.chars().enumerate().map(kind).collect()
     }
 
+    fn numbered(folder: &Path, kinds: &str) -> impl Iterator<Item = Numbered> + Send + use<> {
+        inputs(folder, kinds).into_iter().map(Numbered::from)
+    }
+
     /// A batch in a form that can be compared.
     #[derive(Debug, Clone, PartialEq, Default)]
     struct Plain {
         crops: Vec<Rgb8>,
+        owners: Vec<PathBuf>,
         failed: Vec<(InputImage, String)>,
         finished: usize,
         end: Position,
@@ -330,7 +349,8 @@ mod tests {
     impl From<LearningBatch> for Plain {
         fn from(batch: LearningBatch) -> Self {
             let failed = batch.failed.into_iter().map(|(input, error)| (input, error.to_string())).collect();
-            Self { crops: batch.crops, failed, finished: batch.finished, end: batch.end }
+            let owners = batch.owners.iter().map(|owner| owner.path.clone()).collect();
+            Self { crops: batch.crops, owners, failed, finished: batch.finished, end: batch.end }
         }
     }
 
@@ -359,6 +379,7 @@ mod tests {
                         random_crops(&image, LOAD.crop, seed, *number, crop..crop + 1).unwrap().remove(0)
                     }
                 });
+                batch.owners.push(input.path.clone());
                 batch.finished += usize::from(crop + 1 == count);
                 batch.end = if crop + 1 == count {
                     Position { input: index + 1, crop: 0 }
@@ -503,15 +524,13 @@ mod tests {
         let path = |index: usize| inputs[index].1.path.clone();
         let held = |piece: &Piece| matches!(piece.image.state.lock().unwrap().decoded, Decoded::Yes(_));
         let start = Position { input: 0, crop: 4 };
-        let mut pieces = Pieces::new(inputs.clone(), 10, 3, start);
+        let numbered = inputs.clone().into_iter().map(Numbered::from);
+        let mut pieces = Pieces::new(numbered, 10, 3, start);
         // From crop 4: 4 to 6, 7 to 9; then 0, 3, 6 and 9 alone.
-        assert_eq!(pieces.len(), 2 + 4 + 4);
         let mut kept = Vec::new();
         for (index, begins) in [(0, vec![4, 7]), (1, vec![0, 3, 6, 9]), (2, vec![0, 3, 6, 9])] {
             for (number, begin) in begins.iter().enumerate() {
-                let left = pieces.len();
                 let piece = pieces.next().unwrap();
-                assert_eq!(pieces.len(), left - 1);
                 assert_eq!((piece.image.index, piece.crops.start, piece.first), (index, *begin, number == 0));
                 let made = piece.random_crops(&LOAD, 0).unwrap();
                 assert_eq!(made.len(), piece.crops.len());
@@ -530,7 +549,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
             let pieces: Vec<Piece> =
-                Pieces::new(inputs(folder.path(), "-"), 9, 3, Position::default()).collect();
+                Pieces::new(numbered(folder.path(), "-"), 9, 3, Position::default()).collect();
             let mut results = [None, None, None];
             for index in order {
                 results[index] = Some(pieces[index].random_crops(&LOAD, 0));
@@ -542,10 +561,9 @@ mod tests {
     #[test]
     fn nothing_of_an_image_follows_the_piece_that_fails() {
         let folder = tempfile::tempdir().unwrap();
-        let inputs = inputs(folder.path(), "iii");
         let run = |threads| {
-            let pieces = Pieces::new(inputs.clone(), 10, 2, Position::default());
-            let work = |piece: &Piece| {
+            let pieces = Pieces::new(numbered(folder.path(), "iii"), 10, 2, Position::default());
+            let work = |piece: &mut Piece| {
                 if piece.image.index == 1 && piece.crops.contains(&4) {
                     return Err(ImageError::new(&piece.image.input.path, ImageProblem::Empty));
                 }
@@ -554,6 +572,7 @@ mod tests {
             LearningBatches {
                 pieces: Prefetch::new(pieces, threads, 4, work),
                 waiting: Vec::new().into_iter(),
+                owner: None,
                 count: 10,
                 size: 6,
                 next: Position::default(),

@@ -6,8 +6,8 @@ use std::sync::Once;
 /// What texts of plots are set in: bitmaps in this font, SVG in the reader's.
 pub(super) const FAMILY: &str = "sans-serif";
 
-/// DejaVu Sans, the characters that plots use.
-static FONT: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
+/// DejaVu Sans, the characters that plots and figures use.
+pub(in crate::output) static FONT: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
 
 /// Makes the font known to the plotting library under `sans-serif`. Drawing plots here does it by itself.
 pub fn register_font() {

@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Okabe and Ito's colours (2008), told apart by everybody, without yellow, which is pale on white.
-const COLOURS: [RGBColor; 7] = [
+pub(super) const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 0, 0),
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
@@ -30,13 +30,13 @@ const SAMPLE: u32 = 30;
 const BETWEEN: u32 = 9;
 
 /// A pixel of the whole picture, seen from a part of it.
-fn within<B: DrawingBackend>(area: &DrawingArea<B, Shift>, (x, y): (i32, i32)) -> (i32, i32) {
+pub(super) fn within<B: DrawingBackend>(area: &DrawingArea<B, Shift>, (x, y): (i32, i32)) -> (i32, i32) {
     let (left, top) = area.get_base_pixel();
     (x - left, y - top)
 }
 
 /// That of a series.
-fn colour(series: usize) -> RGBColor {
+pub(super) fn colour(series: usize) -> RGBColor {
     COLOURS[series % COLOURS.len()]
 }
 

@@ -1,8 +1,11 @@
 //! Plots, as PNG and SVG.
 
+mod curves;
 mod font;
 mod layers;
 
+pub use curves::{CurvePlot, CurveSeries};
+pub(super) use font::FONT;
 pub use font::register_font;
 pub use layers::{LayerPlot, LayerSeries, Spread};
 
