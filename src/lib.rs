@@ -43,7 +43,7 @@
 //! | [`network`] | describes the layers, their extents and the preprocessing |
 //! | [`backend`] | runs the forward pass, and backward passes with any operators and gates |
 //! | [`explain`] | turns methods into operators, gates and starts; resolves targets |
-//! | [`evaluate`] | measures how good signal estimators are |
+//! | [`evaluate`] | measures how good signal estimators and explanations are |
 //! | [`mod@bench`] | times a network on a device |
 //! | [`pipeline`] | runs images through a function, several batches at a time, results in order |
 //! | [`output`] | writes pictures, arrays, the manifest and the run record |
@@ -58,6 +58,7 @@ pub mod capi;
 pub mod cli;
 pub mod evaluate;
 pub mod explain;
+mod hash;
 pub mod images;
 pub mod network;
 pub mod output;

@@ -16,9 +16,28 @@ pub(crate) fn draw(stream: u64, index: u64) -> u64 {
     scatter(stream.wrapping_add(index.wrapping_mul(INCREMENT)))
 }
 
+/// Standard normal number `index` of a stream (Box & Muller 1958): of its outputs 2 · `index` and the next.
+pub(crate) fn normal(stream: u64, index: u64) -> f64 {
+    // In (0, 1], so that the logarithm is finite.
+    let uniform = |bits: u64| ((bits >> 11) + 1) as f64 * 2f64.powi(-53);
+    let (one, other) = (draw(stream, 2 * index), draw(stream, 2 * index + 1));
+    (-2.0 * uniform(one).ln()).sqrt() * (std::f64::consts::TAU * uniform(other)).cos()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn normal_numbers_are_standard_normal() {
+        let count = 40_000;
+        let moment = |power| (0..count).map(|index| normal(7, index).powi(power)).sum::<f64>() / count as f64;
+        // Five standard errors: 1/√n, √(2/n), √(96/n).
+        assert!(
+            moment(1).abs() < 0.025 && (moment(2) - 1.0).abs() < 0.036 && (moment(4) - 3.0).abs() < 0.245
+        );
+        assert_ne!(normal(7, 1), normal(8, 1));
+    }
 
     #[test]
     fn draws_are_the_published_generators() {

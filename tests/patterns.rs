@@ -168,6 +168,6 @@ fn files_that_are_no_patterns_are_refused_like_weights() {
     fs::write(&integers, model.patterns(&["positive"]).bytes(Dtype::I32)).unwrap();
     says(&Patterns::open(&integers, &weights).unwrap_err(), &["features.0.positive", "I32"]);
     // Weights are not patterns.
-    let path = weights.file().path().to_owned();
+    let path = weights.path().to_owned();
     says(&Patterns::open(&path, &weights).unwrap_err(), &["belongs to no layer"]);
 }

@@ -6,7 +6,7 @@ use crate::backend::BackendError;
 use crate::explain::{Explainer, Method};
 use crate::network::PreprocessingOverrides;
 use crate::patterns::Patterns;
-use crate::setup::{DeviceRequest, OpenedDevice, find_patterns, find_weights, open_weights, read_labels};
+use crate::setup::{DeviceRequest, OpenedDevice, find_labels, find_patterns, find_weights, open_weights};
 use crate::threads::Threads;
 use crate::weights::Weights;
 use std::path::PathBuf;
@@ -63,16 +63,12 @@ impl Core {
         let data = settings.data.as_deref();
         let weights = open_weights(&find_weights(settings.weights.as_deref(), data)?, &settings.overrides)?;
         // Bundled weights whose patterns are nowhere still classify, and most methods need none.
-        let patterns =
-            find_patterns(settings.patterns.as_deref(), weights.file().path(), data).unwrap_or(None);
+        let patterns = find_patterns(settings.patterns.as_deref(), weights.path(), data).unwrap_or(None);
         let patterns = match patterns {
             Some(path) => Some(Arc::new(Patterns::open(&path, &weights)?)),
             None => None,
         };
-        let labels = match &settings.labels {
-            Some(path) => Some(read_labels(path, weights.network().outputs())?),
-            None => None,
-        };
+        let labels = find_labels(settings.labels.as_deref(), &weights)?;
         let OpenedDevice { backend, device, precision, notice } =
             settings.device.open_on(&weights, threads)?;
         let explainer = Explainer::new(backend, &weights, patterns.as_ref(), &[], labels, settings.seed)?;

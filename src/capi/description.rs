@@ -32,8 +32,8 @@ impl Strings {
         let path = |path: &Path| CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
         let network = core.weights.network();
         Strings {
-            weights: path(core.weights.file().path()),
-            patterns: core.patterns.as_ref().map(|patterns| path(patterns.file().path())),
+            weights: path(core.weights.path()),
+            patterns: core.patterns.as_ref().map(|patterns| path(patterns.path())),
             architecture: text(&network.architecture),
             device: text(&core.device),
             device_description: text(&core.explainer.backend().description()),
@@ -61,7 +61,7 @@ pub struct vggx_description {
     pub device: *const c_char,
     /// The device in words.
     pub device_description: *const c_char,
-    /// How the device stores numbers: `f32`, `f16` or `bf16`.
+    /// How the device stores numbers: `f32`, `f16`, `bf16` or `f8`.
     pub precision: *const c_char,
     /// Order of the network's input channels: `rgb` or `bgr`.
     pub channel_order: *const c_char,

@@ -45,7 +45,8 @@ pub struct vggx_engine_options {
     pub weights: *const c_char,
     /// Path of the patterns of these weights. Null: the bundled ones with the bundled weights, if they are found, else none.
     pub patterns: *const c_char,
-    /// Path of the names of the outputs: text, a name a line. Null: the outputs have no names.
+    /// Path of the names of the outputs: text, a name a line. Null: 1000 classes are called as ImageNet's, other outputs have no
+    /// names.
     pub labels: *const c_char,
     /// A folder in which the bundled files are looked for first. After it, or with null, as the command line finds them: in
     /// the folder that the environment variable `VGGX_DATA` names, in `weights` in the working folder, in `share/vggx` and
@@ -54,7 +55,8 @@ pub struct vggx_engine_options {
     pub data: *const c_char,
     /// `"auto"` (the first CUDA device that can, else the CPU), `"cpu"`, `"cuda"` or `"cuda:N"`. Null: auto.
     pub device: *const c_char,
-    /// How numbers are stored on the device: `"auto"` (f32 on the CPU, f16 on CUDA), `"f32"`, `"f16"`, `"bf16"`. Null: auto.
+    /// How numbers are stored on the device: `"auto"` (f32 on the CPU, f16 on CUDA), `"f32"`, `"f16"`, `"bf16"`,
+    /// `"f8"` (f16 forward, e4m3 backward; compute capability 9.0). Null: auto.
     pub precision: *const c_char,
     /// Threads of the CPU, at most 65535. 0: one for each core that the process may use.
     pub threads: u32,

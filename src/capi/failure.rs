@@ -117,9 +117,9 @@ fn status_of_backend(error: &BackendError) -> vggx_status {
         BackendError::Network(_) | BackendError::BatchSize { .. } | BackendError::Target { .. } => {
             VGGX_ERROR_ARGUMENT
         }
-        BackendError::Unsupported { .. } | BackendError::Callers(CallersError::NoDevice) => {
-            VGGX_ERROR_UNSUPPORTED
-        }
+        BackendError::Unsupported { .. }
+        | BackendError::Precision { .. }
+        | BackendError::Callers(CallersError::NoDevice) => VGGX_ERROR_UNSUPPORTED,
         BackendError::Callers(_) => VGGX_ERROR_ARGUMENT,
         BackendError::ActivationOverflow { .. } | BackendError::SignalOverflow { .. } => VGGX_ERROR_IMAGE,
         BackendError::Threads { .. }

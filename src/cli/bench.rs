@@ -36,7 +36,7 @@ pub struct Options {
     /// What to measure
     #[arg(long, value_name = "P,...", value_delimiter = ',', default_value = "ceiling,layers,methods", value_parser = part)]
     parts: Vec<BenchPart>,
-    /// Try every kernel on every layer and show the fastest; all compute the same bits (CUDA)
+    /// Try every kernel on every layer and show the fastest (CUDA)
     #[arg(long)]
     every_kernel: bool,
     /// Seed of the noise
@@ -70,7 +70,7 @@ fn part(text: &str) -> Result<BenchPart, String> {
 
 /// Measures and prints.
 pub fn run(options: &Options) -> Result<Outcome, Failure> {
-    let weights = options.network.weights.open()?;
+    let weights = options.network.weights.open(options.quiet)?;
     let patterns =
         match options.methods.iter().any(|method| method.needs_patterns()) || options.methods.is_empty() {
             true => options.network.open_patterns(&weights)?,

@@ -1,7 +1,7 @@
 //! What tells one run that sums moments from others.
 
 use super::images::ImageOptions;
-use crate::images::{InputImage, Shard};
+use crate::images::{Shard, Survey};
 use crate::weights::Weights;
 use serde_json::{Map, Value, json};
 
@@ -20,7 +20,7 @@ pub struct Sampling<'a> {
 /// tell runs apart where moments are merged. The images are those of all shards.
 pub fn run(
     sampling: &Sampling,
-    images: &[InputImage],
+    survey: &Survey,
     weights: &Weights,
     (device, precision): (&str, &str),
 ) -> Map<String, Value> {
@@ -28,8 +28,8 @@ pub fn run(
     let mut run: Map<String, Value> =
         preprocessing.into_iter().map(|(key, value)| (key.replace('_', "-"), value)).collect();
     let mut insert = |name: &str, value: Value| run.insert(name.to_owned(), value);
-    insert("inputs", json!(images.len()));
-    insert("files", json!(digest(images)));
+    insert("inputs", json!(survey.inputs()));
+    insert("files", json!(survey.digest));
     insert("max-pixels", json!(sampling.images.max_pixels));
     insert("weights", json!(weights.digest()));
     insert("crop", json!(sampling.images.crop));
@@ -49,21 +49,6 @@ pub fn run(
     insert("precision", json!(precision));
     insert("version", json!(env!("CARGO_PKG_VERSION")));
     run
-}
-
-/// A short name for a list of images: a hash (FNV-1a, 64 bits) of their names below the directories that were searched,
-/// and of the lengths of the files, in order. Where the files lie is not part of it, so that machines with other mount
-/// points share a run.
-fn digest(images: &[InputImage]) -> String {
-    let hash = images.iter().flat_map(|image| {
-        let length = std::fs::metadata(&image.path).map_or(0, |file| file.len());
-        let name = image.name.as_os_str().as_encoded_bytes();
-        name.iter().copied().chain([0]).chain(length.to_le_bytes())
-    });
-    let hash = hash.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
 }
 
 /// Key of the number of inputs that failed, in the record of a finished run. It does not tell runs apart.

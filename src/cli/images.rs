@@ -1,18 +1,20 @@
 //! Options that every command on images shares: which, and how they are brought to the network's size.
 
 use super::exit::Failure;
+use crate::explain::Target;
 use crate::images::find::find;
-use crate::images::{InputImage, LoadOptions, decode, resize};
+use crate::images::{InputImage, LoadOptions, Shard, decode, resize};
 use crate::output::path_text;
 use clap::Args;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::Path;
 
 #[derive(Args)]
 pub struct ImageOptions {
     /// Image files, directories (recursive), @list.txt (a path a line, optionally a tab and a target), or - for such a
-    /// list on standard input [default: samples/ when it is there]
+    /// list on standard input; explain and learn also take .tar shards and ranges of them, as in
+    /// '{000..099}.tar' [default: samples/ when it is there]
     #[arg(value_name = "INPUT")]
     pub inputs: Vec<OsString>,
     /// Resize the shorter side to N pixels (bilinear, antialiased)
@@ -52,13 +54,18 @@ impl ImageOptions {
         let mut images = find(given)?.images;
         leave_out(&mut images)?;
         if images.is_empty() {
-            let given: Vec<String> = given.iter().map(|input| path_text(Path::new(input))).collect();
-            return Err(Failure::Run(format!(
-                "no images found in {}; name image files, or directories or lists with some",
-                given.join(", ")
-            )));
+            return Err(Self::nothing_in(given));
         }
         Ok(images)
+    }
+
+    /// The refusal of inputs without images.
+    pub fn nothing_in(given: &[OsString]) -> Failure {
+        let given: Vec<String> = given.iter().map(|input| path_text(Path::new(input))).collect();
+        Failure::Run(format!(
+            "no images found in {}; name image files, or directories or lists with some",
+            given.join(", ")
+        ))
     }
 
     /// Refuses sizes that cannot be: of random crops, which are cut out of the image as it is, or of one from the centre.
@@ -79,10 +86,28 @@ impl ImageOptions {
     }
 }
 
+/// A share of the inputs, from the command line: `I/N`, or what the launcher says.
+pub fn share(text: &str) -> Result<Shard, String> {
+    Shard::parse(text, |variable| std::env::var(variable).ok()).map_err(|error| error.to_string())
+}
+
 /// What messages and records call an input: its path, without a leading `./`, so that both ways of writing it are one
 /// input.
 pub fn input_name(input: &InputImage) -> String {
     path_text(input.path.strip_prefix(".").unwrap_or(&input.path))
+}
+
+/// The images, each once. With `--target key` the same image with two targets is refused: one of them would be lost.
+pub fn one_target_each(images: &mut Vec<InputImage>, target: &Target) -> Result<(), Failure> {
+    let mut targets = HashMap::with_capacity(images.len());
+    for image in images.iter().filter(|_| *target == Target::Key) {
+        let other = targets.insert(image.path.clone(), &image.target);
+        if other.is_some_and(|other| *other != image.target) {
+            let name = input_name(image);
+            return Err(Failure::Run(format!("{name} is listed with two targets; make a call for each")));
+        }
+    }
+    leave_repeated_out(images)
 }
 
 /// An image that is listed several times, with several targets, is summed once.

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::{consts, flag};
 
-/// Exit code of a process that was asked twice to stop: 128 + SIGINT, as shells have it.
+use super::exit::Failure;
+
+/// Exit code of a process that was urged to stop: 128 + SIGINT, as shells have it.
 const STOPPED: c_int = 130;
 
 /// What asks a process to stop.
@@ -26,13 +28,20 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// From now on a first SIGINT, SIGTERM or SIGHUP only makes [`Interrupt::requested`] true, and the next one ends the
-    /// process at once with exit code 130. A signal that the process was started to ignore, as `nohup` does with SIGHUP
-    /// and shells with SIGINT in the background, stays ignored (on Linux, where the system tells).
+    /// From now on a first SIGINT, SIGTERM or SIGHUP only makes [`Interrupt::requested`] true, and the next SIGINT or SIGHUP
+    /// ends the process at once with exit code 130. Another SIGTERM does not: some batch systems send it to every process of
+    /// a job, and the job's script or srun hands it on, which is the same wish twice. A signal that the process was started to
+    /// ignore, as `nohup` does with SIGHUP and shells with SIGINT in the background, stays ignored (on Linux, where the system
+    /// tells).
     ///
     /// # Errors
     /// When the system refuses a handler.
-    pub fn install() -> io::Result<Self> {
+    pub fn install() -> Result<Self, Failure> {
+        let refused = |error| Failure::Run(format!("cannot catch signals ({error}); try again"));
+        Self::handle().map_err(refused)
+    }
+
+    fn handle() -> io::Result<Self> {
         let requested = Arc::new(AtomicBool::new(false));
         let ignored = ignored_signals();
         for &signal in SIGNALS {
@@ -40,7 +49,9 @@ impl Interrupt {
                 continue;
             }
             // In this order: the first signal finds the flag unset, and sets it.
-            flag::register_conditional_shutdown(signal, STOPPED, Arc::clone(&requested))?;
+            if signal != consts::SIGTERM {
+                flag::register_conditional_shutdown(signal, STOPPED, Arc::clone(&requested))?;
+            }
             flag::register(signal, Arc::clone(&requested))?;
         }
         Ok(Self { requested })
@@ -77,7 +88,7 @@ mod tests {
     #[test]
     #[ignore = "run by the tests beside it, in a process of its own"]
     fn patient_process() {
-        let interrupt = Interrupt::install().unwrap();
+        let interrupt = Interrupt::handle().unwrap();
         println!("\n{READY}");
         let mut told = false;
         for _ in 0..6000 {
@@ -134,7 +145,7 @@ mod tests {
         let ignored = ignored_signals();
         let is_heeded = |number: c_int| ignored >> (number - 1) & 1 == 0;
         assert!(is_heeded(consts::SIGTERM));
-        for ((first, number), (second, other)) in [(int, int), (term, term), (hup, term)] {
+        for ((first, number), (second, other)) in [(int, int), (term, int), (term, hup), (hup, int)] {
             if !is_heeded(number) || !is_heeded(other) {
                 continue;
             }
@@ -148,6 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_system_may_ask_twice() {
+        let mut patient = Patient::start("");
+        patient.send("TERM");
+        patient.wait_for(ASKED);
+        patient.send("TERM");
+        // As below.
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(patient.child.try_wait().unwrap(), None);
+        patient.child.kill().unwrap();
+        patient.end();
+    }
+
+    #[test]
     fn ignored_signals_stay_ignored() {
         let mut patient = Patient::start("trap '' HUP;");
         patient.send("HUP");
@@ -157,7 +181,7 @@ mod tests {
         assert_eq!(patient.child.try_wait().unwrap(), None);
         patient.send("TERM");
         patient.wait_for(ASKED);
-        patient.send("TERM");
-        assert_eq!(patient.end().code(), Some(STOPPED));
+        patient.child.kill().unwrap();
+        patient.end();
     }
 }

@@ -5,7 +5,7 @@ pub mod present;
 mod run;
 
 use super::exit::{Failure, Outcome};
-use super::images::ImageOptions;
+use super::images::{ImageOptions, share};
 use super::network::{DeviceOptions, WeightOptions};
 use super::patterns::SolveArguments;
 use crate::images::Shard;
@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long)]
     second_moments: bool,
     /// Learn from share I of N of the images (I from 0 to N-1), or auto: the share that Slurm, Kubernetes or torchrun gives
-    #[arg(long, value_name = "I/N", value_parser = shard)]
+    #[arg(long, value_name = "I/N", value_parser = share)]
     shard: Option<Shard>,
     /// Seconds between checkpoints, from which the same call goes on after it was stopped; 0: after every batch
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
@@ -56,10 +56,6 @@ pub struct Options {
     weights: WeightOptions,
     #[command(flatten)]
     device: DeviceOptions,
-}
-
-fn shard(text: &str) -> Result<Shard, String> {
-    Shard::parse(text, |variable| std::env::var(variable).ok()).map_err(|error| error.to_string())
 }
 
 /// Learns patterns.

@@ -1,11 +1,13 @@
 //! Options that every command on a network shares: weights, patterns, preprocessing, device.
 
 use super::exit::Failure;
-use crate::network::{ChannelOrder, PreprocessingOverrides};
+use super::progress::say;
+use crate::network::{ChannelOrder, Preprocessing, PreprocessingOverrides};
+use crate::output::path_text;
 use crate::patterns::Patterns;
 use crate::setup::{
-    DeviceChoice, DeviceRequest, NotBundled, OpenDeviceError, OpenedDevice, PrecisionChoice, find_patterns,
-    find_weights, open_weights,
+    DeviceChoice, DeviceList, DeviceRequest, NotBundled, OpenDeviceError, OpenedDevice, PrecisionChoice,
+    find_patterns, find_weights, open_weights,
 };
 use crate::weights::Weights;
 use clap::Args;
@@ -16,9 +18,20 @@ use std::sync::Arc;
 /// A network and what makes its input.
 #[derive(Args)]
 pub struct WeightOptions {
-    /// The network's weights (safetensors; torchvision or timm names) [default: the bundled VGG16 features]
+    /// The network's weights (safetensors, .pth, .h5, .keras, .onnx, .npz) [default: the bundled VGG16 features]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub preprocessing: PreprocessingOptions,
+}
+
+/// How pixels become the input, over what the file says.
+#[derive(Args)]
+pub struct PreprocessingOptions {
+    /// A preprocessing by name: torchvision, caffe (Keras's VGG), unit (0 to 1), symmetric (-1 to 1), pixels (0 to 255); the
+    /// options below go over it
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Preprocessing::NAMES), help_heading = "Preprocessing")]
+    pub preprocessing: Option<String>,
     /// Order of the network's input channels, over the weight file's metadata
     #[arg(long, value_name = "ORDER", value_parser = ["rgb", "bgr"], help_heading = "Preprocessing")]
     pub channel_order: Option<String>,
@@ -36,9 +49,10 @@ pub struct WeightOptions {
 /// Where to compute, and how.
 #[derive(Args)]
 pub struct DeviceOptions {
-    /// Where to compute: auto (the first CUDA device that can, else the CPU), cpu, cuda, cuda:N
+    /// Where to compute: auto (the first CUDA device that can, else the CPU), cpu, cuda, cuda:N, or for explain several, as in
+    /// cuda:0,1
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "Device")]
-    pub device: DeviceChoice,
+    pub device: DeviceList,
     /// Arithmetic: auto is f32 on the CPU, f16 on CUDA
     #[arg(long, value_name = "P", value_parser = precisions(), default_value = "auto", help_heading = "Device")]
     pub precision: PrecisionChoice,
@@ -90,20 +104,28 @@ fn positive(text: &str) -> Result<f32, String> {
 }
 
 impl WeightOptions {
-    /// Maps the weights and checks them whole.
-    pub fn open(&self) -> Result<Arc<Weights>, Failure> {
+    /// Opens the weights and checks them whole; what is worth knowing about them is told unless `quiet`.
+    pub fn open(&self, quiet: bool) -> Result<Arc<Weights>, Failure> {
         let path =
             find_weights(self.weights.as_deref(), None).map_err(|error| not_bundled(&error, "--weights"))?;
-        Ok(open_weights(&path, &self.overrides()?)?)
+        let weights = open_weights(&path, &self.preprocessing.overrides()?)?;
+        for note in weights.notes() {
+            say(quiet, &format!("note: {}: {note}", path_text(&path)));
+        }
+        Ok(weights)
     }
+}
 
-    fn overrides(&self) -> Result<PreprocessingOverrides, Failure> {
+impl PreprocessingOptions {
+    /// What was stated.
+    pub fn overrides(&self) -> Result<PreprocessingOverrides, Failure> {
         let channel_order = self.channel_order.as_deref().map(str::parse::<ChannelOrder>).transpose()?;
+        let named = self.preprocessing.as_deref().and_then(Preprocessing::named);
         Ok(PreprocessingOverrides {
-            channel_order,
-            pixel_scale: self.pixel_scale,
-            mean: self.mean,
-            std: self.std,
+            channel_order: channel_order.or(named.map(|named| named.channel_order)),
+            pixel_scale: self.pixel_scale.or(named.map(|named| named.pixel_scale)),
+            mean: self.mean.or(named.map(|named| named.mean)),
+            std: self.std.or(named.map(|named| named.std)),
         })
     }
 }
@@ -111,7 +133,28 @@ impl WeightOptions {
 impl DeviceOptions {
     /// Prepares a network's forward pass on the device, for batches of so many images where the user says.
     pub fn open(&self, weights: &Arc<Weights>, batch: Option<usize>) -> Result<OpenedDevice, Failure> {
-        let request = DeviceRequest { device: self.device, precision: self.precision, batch, context: None };
+        match self.device.devices() {
+            [device] => self.open_one(*device, weights, batch),
+            _ => Err(Failure::usage(format!("--device: {}", DeviceList::ONE_ONLY))),
+        }
+    }
+
+    /// As [`DeviceOptions::open`], on each of several devices.
+    pub fn open_all(
+        &self,
+        weights: &Arc<Weights>,
+        batch: Option<usize>,
+    ) -> Result<Vec<OpenedDevice>, Failure> {
+        self.device.devices().iter().map(|&device| self.open_one(device, weights, batch)).collect()
+    }
+
+    fn open_one(
+        &self,
+        device: DeviceChoice,
+        weights: &Arc<Weights>,
+        batch: Option<usize>,
+    ) -> Result<OpenedDevice, Failure> {
+        let request = DeviceRequest { device, precision: self.precision, batch, context: None };
         request.open(weights, self.threads()).map_err(|error| match &error {
             OpenDeviceError::Cuda { .. } => Failure::Run(format!("--{error}")),
             OpenDeviceError::Precision { precision, .. } => Failure::Run(format!(
@@ -150,7 +193,7 @@ impl DeviceOptions {
 impl NetworkOptions {
     /// Maps the patterns that belong to the weights: those that were named, or the bundled ones of the bundled weights.
     pub fn open_patterns(&self, weights: &Weights) -> Result<Option<Arc<Patterns>>, Failure> {
-        let path = find_patterns(self.patterns.as_deref(), weights.file().path(), None)
+        let path = find_patterns(self.patterns.as_deref(), weights.path(), None)
             .map_err(|error| not_bundled(&error, "--patterns"))?;
         Ok(path.map(|path| Patterns::open(&path, weights).map(Arc::new)).transpose()?)
     }

@@ -33,6 +33,9 @@ pub fn prepare_place(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::Run(format!("{} is a folder; name a file to write", path_text(path))));
     }
+    if path.exists() && !path.is_file() {
+        return Err(Failure::Run(format!("{} is no regular file; name a file to write", path_text(path))));
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

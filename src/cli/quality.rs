@@ -1,7 +1,6 @@
 //! `vggx quality`: how good signal estimators are.
 
 mod document;
-mod files;
 mod plot;
 mod run;
 mod source;

@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let written = [("--output", &options.output), ("--moments", &options.moments)];
     let written = written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
     refuse_to_write_over(read, written)?;
-    let weights = options.weights.open()?;
+    let weights = options.weights.open(options.quiet)?;
     let files: Vec<MomentFile> =
         options.files.iter().map(|path| MomentFile::open(path, &weights)).collect::<Result<_, _>>()?;
     let merged = Merged::new(&files)?;

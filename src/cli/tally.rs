@@ -22,12 +22,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds the crops of a batch to the sums. The inputs are those of the whole run, with their numbers, and each has so many crops.
+    /// Adds the crops of a batch to the sums.
     pub fn add(
         &mut self,
         learner: &mut dyn Learner,
         batch: &LearningBatch,
-        (inputs, crops_each): (&[(u64, InputImage)], u32),
         progress: &Progress,
     ) -> Result<(), Failure> {
         for (input, error) in &batch.failed {
@@ -48,43 +47,16 @@ impl Tally {
                 error => Failure::Run(error.to_string()),
             })?;
             self.images += failures.iter().filter(|failure| failure.is_none()).count() as u64;
-            if failures.iter().any(Option::is_some) {
-                let owners = self.owners(inputs, crops_each, batch);
-                for (input, failure) in owners.into_iter().zip(failures) {
-                    if let Some(failure) = failure
-                        && self.fail_crop(input, failure.to_string())
-                    {
-                        progress.line(&format!("error: {}: {failure}", input_name(input)));
-                    }
+            for (input, failure) in batch.owners.iter().zip(failures) {
+                if let Some(failure) = failure
+                    && self.fail_crop(input, failure.to_string())
+                {
+                    progress.line(&format!("error: {}: {failure}", input_name(input)));
                 }
             }
         }
         self.position = batch.end;
         Ok(())
-    }
-
-    /// The inputs that the crops of a batch which begins at this position are of, in the order of the crops.
-    fn owners<'a>(
-        &self,
-        inputs: &'a [(u64, InputImage)],
-        crops_each: u32,
-        batch: &LearningBatch,
-    ) -> Vec<&'a InputImage> {
-        let mut failed = batch.failed.iter().map(|(input, _)| input).peekable();
-        let mut owners = Vec::with_capacity(batch.crops.len());
-        let mut first_crop = self.position.crop;
-        for (_, input) in inputs.iter().skip(self.position.input) {
-            if owners.len() >= batch.crops.len() {
-                break;
-            }
-            if failed.next_if(|failed| *failed == input).is_none() {
-                let left = (crops_each - first_crop) as usize;
-                let room = batch.crops.len() - owners.len();
-                owners.extend(std::iter::repeat_n(input, left.min(room)));
-            }
-            first_crop = 0;
-        }
-        owners
     }
 
     /// Notes that an input could not be read.

@@ -56,20 +56,11 @@ pub fn assemble(
 
 /// The normalised input, \[3, height, width\] in the network's channel order.
 fn network_input(pixels: ImagePixels, preprocessing: &Preprocessing) -> Vec<f32> {
-    let pixels = match pixels {
-        ImagePixels::Rgb8(pixels) => pixels,
-        ImagePixels::Normalised(planes) => return planes.to_vec(),
-        ImagePixels::Elsewhere => return Vec::new(),
-    };
-    let plane = pixels.len() / 3;
-    let normalised = preprocessing.normalise(pixels);
-    let mut planes = vec![0.0; pixels.len()];
-    for (position, channels) in normalised.chunks_exact(3).enumerate() {
-        for (channel, &value) in channels.iter().enumerate() {
-            planes[channel * plane + position] = value;
-        }
+    match pixels {
+        ImagePixels::Rgb8(pixels) => preprocessing.normalise_planes(pixels),
+        ImagePixels::Normalised(planes) => planes.to_vec(),
+        ImagePixels::Elsewhere => Vec::new(),
     }
-    planes
 }
 
 /// Sums three planes, in float64 and rounded once.

@@ -144,12 +144,12 @@ impl Explainer {
         Ok((0..batch.images).map(of_image).collect())
     }
 
-    /// The softmax probability of an output; none in a headless network.
+    /// The softmax probability of an output; none in a headless network, nor where there is one output alone.
     ///
     /// # Panics
     /// When there is no such response.
     pub fn probability(&self, responses: &[f32], output: usize) -> Option<f64> {
-        self.has_classifier.then(|| softmax(responses, output))
+        (self.has_classifier && responses.len() > 1).then(|| softmax(responses, output))
     }
 
     /// The names of the outputs.

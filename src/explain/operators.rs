@@ -33,7 +33,7 @@ struct LayerOperator {
 pub enum OperatorError {
     /// The operator comes from patterns, and none were given.
     #[error(
-        "the operator '{operator}' needs a pattern file; give one with --patterns, or choose a method without: gradient, deconvnet, guided-backprop, signal:filter, attribution:filter"
+        "the operator '{operator}' needs a pattern file; give one with --patterns (`vggx learn --weights FILE` makes one from images), or choose a method without: gradient, deconvnet, guided-backprop, signal:filter, attribution:filter"
     )]
     PatternsNeeded {
         /// The operator's name.

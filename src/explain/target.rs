@@ -10,7 +10,7 @@ pub enum Target {
     Top(usize),
     /// A fixed output.
     Index(usize),
-    /// The output with this label.
+    /// The output with this label; of a label with commas, as lists of ImageNet's synonyms have them, one of its names.
     Label(String),
     /// The target that comes with each input.
     Key,
@@ -125,7 +125,8 @@ impl Target {
             }
             Target::Label(label) => {
                 let known = labels.unwrap_or_default().iter().take(outputs).enumerate();
-                let mut outputs = known.filter(|(_, known)| *known == label).map(|(output, _)| output);
+                let mut outputs =
+                    known.filter(|(_, known)| is_called(known, label)).map(|(output, _)| output);
                 match (outputs.next(), outputs.next()) {
                     (None, _) => Err(TargetError::UnknownLabel { label: label.clone() }),
                     (Some(output), None) => Ok(output),
@@ -141,6 +142,11 @@ impl Target {
             },
         }
     }
+}
+
+/// Whether a name is a label, or one of those between its commas.
+fn is_called(label: &str, name: &str) -> bool {
+    label == name || label.split(',').any(|synonym| synonym.trim() == name)
 }
 
 /// Indices of the `count` largest responses, or of all where there are fewer, the largest first; of equal ones the lower
@@ -181,6 +187,14 @@ mod tests {
             crane,
             Err(TargetError::AmbiguousLabel { label: "crane".to_owned(), first: 0, second: 2 })
         );
+        let synonyms: Vec<String> =
+            ["crane bird, crane", "crane", "owl, , hooter", "elk"].map(str::to_owned).to_vec();
+        let called = |name: &str| Target::Label(name.to_owned()).resolve(&responses, Some(&synonyms), None);
+        assert_eq!(called("crane bird"), Ok(0));
+        assert_eq!(called("crane bird, crane"), Ok(0));
+        assert!(matches!(called("crane"), Err(TargetError::AmbiguousLabel { first: 0, second: 1, .. })));
+        assert_eq!(called("hooter"), Ok(2));
+        assert!(matches!(called("bird"), Err(TargetError::UnknownLabel { .. })));
         assert_eq!(resolve("key", Some("bee")), Ok(1));
         assert_eq!(resolve("key", Some("0")), Ok(0));
         assert_eq!(resolve("key", None), Err(TargetError::NoKey));

@@ -67,6 +67,21 @@ pub enum PatternError {
         /// Shape of the layer's weight.
         expected: Vec<usize>,
     },
+    /// An archive without names has more or fewer patterns than the network has layers.
+    #[error(
+        "patterns {}: the file has {found} patterns A_0, A_1, … and {} has {expected} layers; use the patterns of these weights",
+        path.display(), weights.display()
+    )]
+    Count {
+        /// The pattern file.
+        path: PathBuf,
+        /// Number of its patterns.
+        found: usize,
+        /// The file of weights.
+        weights: PathBuf,
+        /// Number of layers with weights.
+        expected: usize,
+    },
     /// The file has no patterns at all.
     #[error("patterns {}: the file has no tensors; use a file with LAYER.positive, LAYER.negative or LAYER.linear",
         path.display())]

@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod authors_file;
 mod component;
 mod error;
 mod layer_source;

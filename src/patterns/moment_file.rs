@@ -144,7 +144,7 @@ impl MomentFile {
         if let Some(difference) = fingerprint.difference(weights.fingerprint()) {
             return Err(MomentError::OtherWeights {
                 path: path.to_owned(),
-                weights: weights.file().path().to_owned(),
+                weights: weights.path().to_owned(),
                 difference,
             });
         }
@@ -356,7 +356,7 @@ pub(super) fn check_layer_count(moments: &dyn LayerSource, weights: &Weights) ->
     if found == expected {
         return Ok(());
     }
-    Err(MomentError::LayerCount { found, weights: weights.file().path().to_owned(), expected })
+    Err(MomentError::LayerCount { found, weights: weights.path().to_owned(), expected })
 }
 
 /// Refuses moments of another layer than the network's.
@@ -368,7 +368,7 @@ pub(super) fn check_layer(layer: &LayerMoments, number: usize, weights: &Weights
     }
     Err(MomentError::OtherNetwork {
         found: format!("{} {}", printable(&layer.name), shape_text(&layer.shape)),
-        weights: weights.file().path().to_owned(),
+        weights: weights.path().to_owned(),
         expected: format!("{} {}", name.unwrap_or_default(), shape_text(expected)),
     })
 }

@@ -1,24 +1,27 @@
 //! Reading pattern files.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use super::{Component, PatternError};
-use crate::weights::plan::timm_name;
-use crate::weights::{Fingerprint, Stored, Tensor, TensorFile, Weights, refuse_non_finite};
+use super::{Component, PatternError, authors_file};
+use crate::weights::import::{read_patterns, timm_name};
+use crate::weights::{ElementType, Fingerprint, Stored, Tensor, TensorFile, Weights, refuse_non_finite};
 
 /// The patterns of one network, in a mapped safetensors file: `LAYER.positive`, `LAYER.negative` and `LAYER.linear`,
-/// each shaped like `LAYER.weight`; any of them may be missing until it is asked for.
+/// each shaped like `LAYER.weight`; any of them may be missing until it is asked for. Or in the authors' NumPy archive, which
+/// has the positive ones: `A_0`, `A_1`, …, one a layer.
 #[derive(Debug)]
 pub struct Patterns {
-    file: TensorFile,
+    path: PathBuf,
+    metadata: BTreeMap<String, String>,
     layers: Vec<LayerPatterns>,
 }
 
 #[derive(Debug)]
-struct LayerPatterns {
-    name: String,
+pub(super) struct LayerPatterns {
+    pub(super) name: String,
     /// In the order of [`Component::ALL`].
-    components: [Option<Stored>; 3],
+    pub(super) components: [Option<Stored>; 3],
 }
 
 impl LayerPatterns {
@@ -36,9 +39,15 @@ impl Patterns {
     /// Maps a pattern file and checks that it belongs to these weights: by the fingerprint where the file has one
     /// (the first use reads all of the weights), always by names, shapes and element types.
     ///
+    /// The authors' archives have no fingerprint and no names; their arrays must be as many as layers, and have their shapes.
+    ///
     /// # Errors
-    /// When the file cannot be read as safetensors, or holds patterns of another network.
+    /// When the file can be read neither as safetensors nor as a NumPy archive, or holds patterns of another network.
     pub fn open(path: &Path, weights: &Weights) -> Result<Self, PatternError> {
+        if let Some(arrays) = read_patterns(path)? {
+            let layers = authors_file::layers(path, arrays, weights)?;
+            return Ok(Self { path: path.to_owned(), metadata: BTreeMap::new(), layers });
+        }
         let file = TensorFile::open(path)?;
         if let Some(text) = file.metadata().get("fingerprint") {
             check_fingerprint(path, text, weights)?;
@@ -55,9 +64,8 @@ impl Patterns {
                 })
             })
             .collect::<Result<Vec<_>, PatternError>>()?;
-        let patterns = Self { file, layers };
-        patterns.refuse_others(weights)?;
-        Ok(patterns)
+        refuse_others(&file, &layers, weights)?;
+        Ok(Self { path: path.to_owned(), metadata: file.metadata().clone(), layers })
     }
 
     /// One tensor for each layer with weights, in the order of
@@ -70,11 +78,9 @@ impl Patterns {
         self.layers
             .iter()
             .map(|layer| {
-                let tensor = layer
-                    .stored(component)
-                    .ok_or_else(|| self.missing(&layer.name, component))?
-                    .tensor(&self.file);
-                refuse_non_finite(&self.file, tensor)?;
+                let tensor =
+                    layer.stored(component).ok_or_else(|| self.missing(&layer.name, component))?.tensor();
+                refuse_non_finite(&self.path, tensor)?;
                 Ok(tensor)
             })
             .collect()
@@ -84,7 +90,13 @@ impl Patterns {
     /// reading rows after [`Patterns::tensors`] has checked the component.
     pub fn tensor(&self, component: Component, layer: usize) -> Option<Tensor<'_>> {
         let layer = self.layers.get(layer)?;
-        Some(layer.stored(component)?.tensor(&self.file))
+        Some(layer.stored(component)?.tensor())
+    }
+
+    /// The type of the elements, that of the first pattern.
+    pub fn element(&self) -> Option<ElementType> {
+        let stored = self.layers.iter().flat_map(|layer| layer.components.iter().flatten()).next()?;
+        Some(stored.tensor().element())
     }
 
     /// A short name for the patterns of this file, for records of runs: a hash of their shapes, norms and projections as
@@ -92,7 +104,7 @@ impl Patterns {
     pub fn digest(&self) -> String {
         let tensors = self.layers.iter().flat_map(|layer| {
             let held = layer.components.iter().flatten();
-            held.map(|stored| stored.tensor(&self.file))
+            held.map(|stored| stored.tensor())
         });
         Fingerprint::of(tensors).digest(&[])
     }
@@ -107,19 +119,19 @@ impl Patterns {
     ///
     /// [`MomentFile::checksum`]: super::MomentFile::checksum
     pub fn moments(&self) -> Option<Vec<u32>> {
-        let texts: Vec<String> = serde_json::from_str(self.file.metadata().get("moments")?).ok()?;
+        let texts: Vec<String> = serde_json::from_str(self.metadata.get("moments")?).ok()?;
         texts.iter().map(|text| u32::from_str_radix(text, 16).ok()).collect()
     }
 
     /// Whether a run that they were solved from had not finished.
     pub fn unfinished(&self) -> bool {
-        self.file.metadata().contains_key("unfinished")
+        self.metadata.contains_key("unfinished")
     }
 
     /// The text under this key of the file's metadata; JSON values are left as they are, except that a string loses
     /// its quotes.
     pub fn metadata(&self, key: &str) -> Option<&str> {
-        let text = self.file.metadata().get(key)?;
+        let text = self.metadata.get(key)?;
         Some(text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text))
     }
 
@@ -129,8 +141,8 @@ impl Patterns {
     }
 
     /// The file they are in.
-    pub fn file(&self) -> &TensorFile {
-        &self.file
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     fn missing(&self, layer: &str, component: Component) -> PatternError {
@@ -148,36 +160,29 @@ impl Patterns {
             .collect::<Vec<_>>()
             .join(", ");
         PatternError::MissingComponent {
-            path: self.file.path().to_owned(),
+            path: self.path.clone(),
             layer: layer.to_owned(),
             component,
             held: format!("of {} layers the file has {held}", self.layers.len()),
         }
     }
+}
 
-    /// Every tensor of the file must have been found: nothing is ignored.
-    fn refuse_others(&self, weights: &Weights) -> Result<(), PatternError> {
-        if self.file.names().next().is_none() {
-            return Err(PatternError::Empty { path: self.file.path().to_owned() });
-        }
-        let found: std::collections::BTreeSet<&str> = self
-            .layers
-            .iter()
-            .flat_map(|layer| layer.components.iter().flatten())
-            .map(Stored::name)
-            .collect();
-        match self.file.names().find(|name| !found.contains(name)) {
-            None => Ok(()),
-            Some(tensor) => Err(PatternError::UnknownTensor {
-                path: self.file.path().to_owned(),
-                tensor: tensor.to_owned(),
-                weights: weights.file().path().to_owned(),
-                example: self
-                    .layers
-                    .first()
-                    .map_or_else(|| "features.0".to_owned(), |layer| layer.name.clone()),
-            }),
-        }
+/// Every tensor of the file must have been found: nothing is ignored.
+fn refuse_others(file: &TensorFile, layers: &[LayerPatterns], weights: &Weights) -> Result<(), PatternError> {
+    if file.names().next().is_none() {
+        return Err(PatternError::Empty { path: file.path().to_owned() });
+    }
+    let found: std::collections::BTreeSet<&str> =
+        layers.iter().flat_map(|layer| layer.components.iter().flatten()).map(Stored::name).collect();
+    match file.names().find(|name| !found.contains(name)) {
+        None => Ok(()),
+        Some(tensor) => Err(PatternError::UnknownTensor {
+            path: file.path().to_owned(),
+            tensor: tensor.to_owned(),
+            weights: weights.path().to_owned(),
+            example: layers.first().map_or_else(|| "features.0".to_owned(), |layer| layer.name.clone()),
+        }),
     }
 }
 
@@ -208,7 +213,7 @@ fn find(
                 path: file.path().to_owned(),
                 tensor: name,
                 found: found.to_vec(),
-                weights: weights.file().path().to_owned(),
+                weights: weights.path().to_owned(),
                 expected: expected.to_vec(),
             });
         }
@@ -224,7 +229,7 @@ fn check_fingerprint(path: &Path, text: &str, weights: &Weights) -> Result<(), P
         None => Ok(()),
         Some(difference) => Err(PatternError::OtherWeights {
             path: path.to_owned(),
-            weights: weights.file().path().to_owned(),
+            weights: weights.path().to_owned(),
             difference,
         }),
     }

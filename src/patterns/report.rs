@@ -65,7 +65,7 @@ pub struct Spread {
 impl Report {
     /// The report of a pattern file; `None` where it has none, or one that cannot be read.
     pub fn of(patterns: &Patterns) -> Option<Self> {
-        Self::parse(patterns.file().metadata().get("report")?)
+        Self::parse(patterns.metadata("report")?)
     }
 
     /// Reads the JSON of a file's metadata; `None` when it is of another structure.

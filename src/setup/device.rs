@@ -25,18 +25,9 @@ impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse::<u16>().ok().map(usize::from);
-        match (text, text.strip_prefix("cuda:")) {
-            ("auto", _) => Ok(DeviceChoice::Auto),
-            ("cpu", _) => Ok(DeviceChoice::Cpu),
-            ("cuda", _) => Ok(DeviceChoice::Cuda(0)),
-            (_, Some(list)) if list.contains(',') && list.split(',').all(|part| number(part).is_some()) => Err(
-                "a run computes on one device; name one, as in cuda:0, and start a run with an output folder of its \
-                 own for each part of the inputs to use several"
-                    .to_owned(),
-            ),
-            (_, Some(text)) if number(text).is_some() => Ok(DeviceChoice::Cuda(number(text).unwrap_or(0))),
-            _ => Err("expected auto, cpu, cuda or cuda:N, as in cuda:0".to_owned()),
+        match text.parse::<DeviceList>()?.0.as_slice() {
+            [device] => Ok(*device),
+            _ => Err(DeviceList::ONE_ONLY.to_owned()),
         }
     }
 }
@@ -47,6 +38,44 @@ impl fmt::Display for DeviceChoice {
             DeviceChoice::Auto => formatter.write_str("auto"),
             DeviceChoice::Cpu => formatter.write_str("cpu"),
             DeviceChoice::Cuda(number) => write!(formatter, "cuda:{number}"),
+        }
+    }
+}
+
+/// Devices that compute side by side: one of any kind, or several CUDA devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceList(Vec<DeviceChoice>);
+
+impl DeviceList {
+    /// What to tell where one device is needed.
+    pub const ONE_ONLY: &str = "this computes on one device; name one, as in cuda:0, and give each of several devices a run \
+                                with a --shard of its own";
+
+    /// The devices, at least one.
+    pub fn devices(&self) -> &[DeviceChoice] {
+        &self.0
+    }
+}
+
+impl FromStr for DeviceList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse::<u16>().ok().map(|number| DeviceChoice::Cuda(number.into()));
+        match (text, text.strip_prefix("cuda:")) {
+            ("auto", _) => Ok(Self(vec![DeviceChoice::Auto])),
+            ("cpu", _) => Ok(Self(vec![DeviceChoice::Cpu])),
+            ("cuda", _) => Ok(Self(vec![DeviceChoice::Cuda(0)])),
+            (_, Some(list)) => {
+                let expected = || "expected cuda:N, or several as in cuda:0,1".to_owned();
+                let devices: Vec<_> =
+                    list.split(',').map(number).collect::<Option<_>>().ok_or_else(expected)?;
+                match (1..devices.len()).find(|&index| devices[..index].contains(&devices[index])) {
+                    Some(index) => Err(format!("{} is named twice", devices[index])),
+                    None => Ok(Self(devices)),
+                }
+            }
+            _ => Err("expected auto, cpu, cuda, cuda:N or several as in cuda:0,1".to_owned()),
         }
     }
 }
@@ -62,11 +91,13 @@ pub enum PrecisionChoice {
     F16,
     /// bfloat16; CUDA only.
     Bf16,
+    /// float16, and float8 on the way back; CUDA devices of compute capability 9.0 only.
+    F8,
 }
 
 impl PrecisionChoice {
     /// Every choice by its name.
-    pub const NAMES: [&str; 4] = ["auto", "f32", "f16", "bf16"];
+    pub const NAMES: [&str; 5] = ["auto", "f32", "f16", "bf16", "f8"];
 
     /// The arithmetic on a CUDA device.
     fn on_cuda(self) -> Precision {
@@ -74,6 +105,7 @@ impl PrecisionChoice {
             PrecisionChoice::Auto | PrecisionChoice::F16 => Precision::F16,
             PrecisionChoice::F32 => Precision::F32,
             PrecisionChoice::Bf16 => Precision::Bf16,
+            PrecisionChoice::F8 => Precision::F8,
         }
     }
 }
@@ -87,17 +119,9 @@ impl FromStr for PrecisionChoice {
             "f32" => Ok(PrecisionChoice::F32),
             "f16" => Ok(PrecisionChoice::F16),
             "bf16" => Ok(PrecisionChoice::Bf16),
-            _ => Err("expected auto, f32, f16 or bf16".to_owned()),
+            "f8" => Ok(PrecisionChoice::F8),
+            _ => Err("expected auto, f32, f16, bf16 or f8".to_owned()),
         }
-    }
-}
-
-/// The name of an arithmetic.
-fn name(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => "f32",
-        Precision::F16 => "f16",
-        Precision::Bf16 => "bf16",
     }
 }
 
@@ -258,7 +282,10 @@ impl DeviceRequest {
         loop {
             match self.open_cuda(weights, number, threads) {
                 Ok(cuda) => return Ok(cuda),
-                Err(error @ BackendError::Device(DeviceError::NoCode { .. })) => {
+                Err(
+                    error @ (BackendError::Device(DeviceError::NoCode { .. })
+                    | BackendError::Precision { .. }),
+                ) => {
                     first.get_or_insert(error);
                 }
                 Err(error) => return Err(first.unwrap_or(error)),
@@ -271,7 +298,7 @@ impl DeviceRequest {
         OpenedDevice {
             device: DeviceChoice::Cuda(cuda.device_number()).to_string(),
             backend: Box::new(cuda),
-            precision: name(self.precision.on_cuda()),
+            precision: self.precision.on_cuda().name(),
             notice: None,
         }
     }
@@ -283,13 +310,14 @@ impl DeviceRequest {
         threads: &Arc<Threads>,
     ) -> Result<OpenedDevice, OpenDeviceError> {
         let no_cuda = no_cuda.map(|error| why_not(&error));
-        if let PrecisionChoice::F16 | PrecisionChoice::Bf16 = self.precision {
-            return Err(OpenDeviceError::Precision { precision: name(self.precision.on_cuda()), no_cuda });
+        if let PrecisionChoice::F16 | PrecisionChoice::Bf16 | PrecisionChoice::F8 = self.precision {
+            let precision = self.precision.on_cuda().name();
+            return Err(OpenDeviceError::Precision { precision, no_cuda });
         }
         Ok(OpenedDevice {
             backend: Box::new(on_cpu_threads(weights, threads.clone())?),
             device: DeviceChoice::Cpu.to_string(),
-            precision: name(Precision::F32),
+            precision: Precision::F32.name(),
             notice: no_cuda.map(|reason| format!("computing on the CPU: {reason}")),
         })
     }
@@ -332,5 +360,9 @@ mod tests {
         }
         let error = "cuda:0,1".parse::<DeviceChoice>().unwrap_err();
         assert!(error.contains("one device"), "{error}");
+        let several = "cuda:2,0,1".parse::<DeviceList>().unwrap();
+        assert_eq!(several.devices(), [2, 0, 1].map(DeviceChoice::Cuda));
+        let error = "cuda:0,1,0".parse::<DeviceList>().unwrap_err();
+        assert!(error.contains("cuda:0 is named twice"), "{error}");
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::network::PreprocessingOverrides;
 use crate::weights::{WeightError, Weights, bundled};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,52 +80,4 @@ pub fn open_weights(path: &Path, overrides: &PreprocessingOverrides) -> Result<A
     let weights = Weights::open(path, overrides)?;
     weights.check_finite()?;
     Ok(Arc::new(weights))
-}
-
-/// Why there are no labels.
-#[derive(Debug, thiserror::Error)]
-pub enum LabelError {
-    /// The file cannot be read.
-    #[error(
-        "cannot read the labels {}: {source}; name a text file in UTF-8 with one name a line, and check its permissions",
-        path.display()
-    )]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// There are more or fewer than outputs.
-    #[error(
-        "the labels {} have {lines} lines, but the network has {outputs} outputs; give one name a line, in the order of \
-         the outputs",
-        path.display()
-    )]
-    Count {
-        /// The file.
-        path: PathBuf,
-        /// Its lines.
-        lines: usize,
-        /// The network's outputs.
-        outputs: usize,
-    },
-}
-
-/// Reads the names of the outputs, one a line.
-///
-/// # Errors
-/// When the file cannot be read, or does not have a name for each output.
-pub fn read_labels(path: &Path, outputs: usize) -> Result<Vec<String>, LabelError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| LabelError::Unreadable { path: path.to_owned(), source })?;
-    let mut labels: Vec<String> =
-        text.trim_start_matches('\u{feff}').lines().map(|line| line.trim().to_owned()).collect();
-    while labels.last().is_some_and(String::is_empty) {
-        labels.pop();
-    }
-    if labels.len() != outputs {
-        return Err(LabelError::Count { path: path.to_owned(), lines: labels.len(), outputs });
-    }
-    Ok(labels)
 }

@@ -4,6 +4,10 @@
 
 mod device;
 mod files;
+mod labels;
 
-pub use device::{DeviceChoice, DeviceRequest, OpenDeviceError, OpenedDevice, PrecisionChoice, why_not};
-pub use files::{LabelError, NotBundled, find_patterns, find_weights, open_weights, read_labels};
+pub use device::{
+    DeviceChoice, DeviceList, DeviceRequest, OpenDeviceError, OpenedDevice, PrecisionChoice, why_not,
+};
+pub use files::{NotBundled, find_patterns, find_weights, open_weights};
+pub use labels::{LabelError, find_labels};

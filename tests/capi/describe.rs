@@ -2,6 +2,8 @@
 
 use crate::calls::{Engine, Init, Options, last_error, ok, text};
 use crate::run::Place;
+use crate::support::Model;
+use safetensors::Dtype;
 use std::ffi::{CStr, c_char};
 use std::ptr::{null, null_mut};
 use vggx::capi::description::{
@@ -75,6 +77,32 @@ fn an_engine_says_what_it_holds() {
     // SAFETY: as above.
     let status = unsafe { vggx_engine_label(engine.0, 8, &mut label) };
     assert!(status == VGGX_ERROR_ARGUMENT && label.is_null() && last_error().contains("8"));
+}
+
+#[test]
+fn outputs_have_names_where_there_are_a_thousand_classes() {
+    let place = Place::new();
+    let has_labels = |engine: &Engine| {
+        let mut description = vggx_description::init();
+        // SAFETY: an engine and a struct with its size.
+        ok(unsafe { vggx_engine_describe(engine.0, &mut description) });
+        description.has_labels
+    };
+    let label = |engine: &Engine, output| {
+        let mut label = null();
+        // SAFETY: as above.
+        ok(unsafe { vggx_engine_label(engine.0, output, &mut label) });
+        (!label.is_null()).then(|| string(label))
+    };
+    let eight = Engine::of(&place);
+    assert_eq!((has_labels(&eight), label(&eight, 7)), (0, None));
+    Model::vgg(&[vec![4], vec![5]], 2, &[6, 1000], 3).save(place.path(), "thousand.safetensors", Dtype::F32);
+    let weights = Some(text(place.file("thousand.safetensors")));
+    let thousand = Engine::open(&Options { weights, ..Options::default() });
+    assert_eq!(has_labels(&thousand), 1);
+    assert_eq!(label(&thousand, 0).as_deref(), Some("tench"));
+    assert_eq!(label(&thousand, 207).as_deref(), Some("golden retriever"));
+    assert_eq!(label(&thousand, 999).as_deref(), Some("toilet tissue"));
 }
 
 #[test]

@@ -130,6 +130,43 @@ fn neither_batches_nor_the_order_of_the_device_change_a_byte() {
 }
 
 #[test]
+fn several_devices_make_what_one_makes() {
+    if !pretended() {
+        return;
+    }
+    let place = place();
+    let devices = [("VGGX_HOST_DEVICES", "3")];
+    let call = |folder: &str| format!("in {ALL} --format npy,png -o {folder}");
+    explain(&place, &format!("{} --device cuda:0", call("one")), &devices).done();
+    for (folder, options) in
+        [("two", "--device cuda:1,0 --batch 1"), ("three", "--device cuda:0,1,2 --batch 2")]
+    {
+        let ran = explain(&place, &format!("{} --json {options}", call(folder)), &devices).done();
+        assert_eq!(ran.rows(), place.manifest("one"));
+        assert_same(&place, "one", folder);
+        let record = place.json(&format!("{folder}/run.json"));
+        let named = options.split(' ').nth(1).unwrap();
+        assert_eq!(record["options"]["device"], named);
+        assert_eq!(
+            record["device"].as_str().unwrap().matches("host execution").count(),
+            named.split(',').count()
+        );
+        assert!(record["pipeline"]["batches_in_flight"].as_u64().unwrap() >= 2);
+    }
+    // Shards of noise, whatever the devices.
+    let call = "--synthetic 23 --shard-size 5 --method gradient --format npy --batch 2";
+    explain(&place, &format!("{call} --device cuda:0 -o shards-one"), &devices).done();
+    explain(&place, &format!("{call} --device cuda:2,1,0 -o shards-three"), &devices).done();
+    for shard in 0..5 {
+        let file = |folder: &str| place.read(&format!("{folder}/synthetic-{shard:05}.tar"));
+        assert!(file("shards-one") == file("shards-three"), "{shard}");
+    }
+    explain(&place, &format!("{call} --device cuda:0,3 -o o"), &devices).expect(1, &["cuda:3"]);
+    with_driver(&place, "learn in --weights net.safetensors --device cuda:0,1 -o p", &devices)
+        .expect(2, &["one device", "--shard"]);
+}
+
+#[test]
 fn the_precision_is_part_of_what_a_folder_holds() {
     if !compiled() {
         return;
@@ -196,6 +233,15 @@ fn what_cannot_be_used_is_told_and_auto_takes_the_cpu() {
             let words = [&format!("--precision {precision}"), short, "--precision f32"];
             explain(&place, &format!("{call} --precision {precision} -o o"), variables).expect(1, &words);
         }
+    }
+    // A device that the kernels run on may be too old for float8.
+    for device in ["cuda", "auto"] {
+        let old = explain(
+            &place,
+            &format!("{call} --device {device} --precision f8 -o o"),
+            &[("VGGX_HOST_CAPABILITY", "8.6")],
+        );
+        old.expect(1, &["precision f8", "compute capability 9.0", "8.6", "f16"]);
     }
     explain(&place, &format!("{call} --device cuda:3 -o o"), &[("VGGX_HOST_DEVICES", "2")])
         .expect(1, &["--device cuda:3", "no CUDA device 3", "has 2"]);
@@ -372,10 +418,49 @@ fn the_build_and_the_devices_in_text_and_json() {
     assert_eq!((&second["memory"], &second["driver"]), (&(8_u64 << 30).into(), &"13.0".into()));
     assert_eq!((&second["path"], &second["reason"]), (&"mma.sync f16/bf16, FMA f32".into(), &Value::Null));
 
+    let path = |variables: &[(&str, &str)]| {
+        with_driver(&place, "info --json", variables).done().rows()[0]["cuda"]["devices"][0]["path"].clone()
+    };
+    assert_eq!(path(&[]), "wgmma f16/bf16/f8, FMA f32");
+    assert_eq!(path(&[("VGGX_PORTABLE_KERNELS", "1")]), "mma.sync f16/bf16, FMA f32");
+
     let text = with_driver(&place, "info", &[("VGGX_HOST_CAPABILITY", "7.5")]).done().out;
     assert!(text.contains("cannot be used: no code for compute capability 7.5"), "{text}");
     let text = with_driver(&place, "info", &[("VGGX_HOST_DEVICES", "0")]).done().out;
     assert!(text.contains("no devices: the NVIDIA driver finds no device"), "{text}");
     let text = with_driver(&place, "info", &[("VGGX_HOST_FAIL", "cuInit=803")]).done().out;
     assert!(text.contains("no devices: driver too old"), "{text}");
+}
+
+#[test]
+fn patches_are_flipped_as_on_the_cpu() {
+    if !compiled() {
+        return;
+    }
+    let place = place();
+    let call = "perturb in --weights net.safetensors --resize 14 --crop 12 --patch 5 -m gradient --steps 3 --batch 4 --mode deletion";
+    place.vggx(&format!("{call} --device cpu -o cpu.json")).done();
+    with_driver(&place, &format!("{call} --device cuda --precision f32 -o cuda.json"), &[]).done();
+    let (cpu, cuda) = (place.json("cpu.json"), place.json("cuda.json"));
+    let images = cpu["images"].as_object().unwrap();
+    assert_eq!(images.len(), 5);
+    for curve in ["gradient", "random"] {
+        for image in images.keys() {
+            let values = |document: &Value| -> Vec<f64> {
+                let values = document["methods"][curve]["images"][image].as_array().unwrap().iter();
+                values.map(|value| value.as_f64().unwrap()).collect()
+            };
+            // As of responses, 1e-5 of the largest.
+            for (one, other) in values(&cpu).iter().zip(values(&cuda)) {
+                assert!((one - other).abs() < 1e-5, "{curve}, {image}: {one} and {other}");
+            }
+        }
+    }
+    with_driver(
+        &place,
+        "randomise a.png --weights net.safetensors --resize 14 --crop 12 -m gradient --device cuda",
+        &[],
+    )
+    .done();
+    assert_eq!(place.json("randomise.json")["run"]["device"], "cuda:0");
 }

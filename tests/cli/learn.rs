@@ -1,8 +1,9 @@
 //! `learn` and `solve`: patterns from images, in one run, in several, after a kill.
 
+use crate::pattern_file::{largest_difference, tensors};
 use crate::run::{Place, Ran, VGGX};
 use crate::support::Model;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,46 +33,6 @@ impl Place {
             .spawn()
             .unwrap()
     }
-}
-
-/// The values of all tensors of a pattern file, by name.
-fn tensors(bytes: &[u8]) -> Vec<(String, Vec<f32>)> {
-    let file = SafeTensors::deserialize(bytes).unwrap();
-    let mut tensors: Vec<(String, Vec<f32>)> = file
-        .tensors()
-        .into_iter()
-        .map(|(name, tensor)| {
-            assert_eq!(tensor.dtype(), Dtype::F32, "{name}");
-            let values = tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-            (name, values.collect())
-        })
-        .collect();
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    tensors
-}
-
-/// 1 − cosine of the rows of neurons that differ most.
-fn largest_difference(a: &[u8], b: &[u8]) -> f64 {
-    let (a, b) = (tensors(a), tensors(b));
-    assert_eq!(a.len(), b.len());
-    let mut largest = 0f64;
-    for ((name, a), (other, b)) in a.iter().zip(&b) {
-        assert_eq!((name, a.len()), (other, b.len()));
-        // The first layer has 27 weights a neuron; rows of other layers are longer, so a stretch of 27 values is harder
-        // to get right than a row.
-        for (a, b) in a.chunks(27).zip(b.chunks(27)) {
-            let dot = |a: &[f32], b: &[f32]| -> f64 {
-                a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-            };
-            let norms = (dot(a, a) * dot(b, b)).sqrt();
-            if norms > 0.0 {
-                largest = largest.max(1.0 - dot(a, b) / norms);
-            } else {
-                assert_eq!(dot(a, a), dot(b, b), "{name}");
-            }
-        }
-    }
-    largest
 }
 
 #[test]
@@ -167,12 +128,13 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     let place = Place::new();
     place.pictures(9);
     place.write("in/4.png", b"no picture");
-    let call = "in --crops 201 --batch 7 --checkpoint 0 --second-moments";
+    let call = "in --crops 201 --batch 7 --second-moments";
     place.learn(&format!("{call} -o whole --moments whole.m")).expect(3, &["4.png"]);
     let mut killed = 0;
     for kill in 0..4 {
         let call = format!("{call} -o p{kill} --moments p{kill}.m");
-        let mut child = place.start(&call);
+        // After every batch, to have one to be killed after.
+        let mut child = place.start(&format!("{call} --checkpoint 0"));
         let checkpoint = format!("p{kill}.m.checkpoint");
         wait_for(&place, &checkpoint, &mut child);
         std::thread::sleep(Duration::from_millis(7 * kill));
@@ -197,10 +159,10 @@ fn a_killed_run_goes_on_to_the_same_bits() {
 fn an_interrupted_run_leaves_a_checkpoint() {
     let place = Place::new();
     place.pictures(6);
-    let call = "in --crops 3001 --batch 7 --checkpoint 0 -o p";
+    let call = "in --crops 3001 --batch 7 -o p";
     for (signal, file) in [("-INT", "p"), ("-TERM", "q")] {
         let call = call.replace("-o p", &format!("-o {file}"));
-        let mut child = place.start(&call);
+        let mut child = place.start(&format!("{call} --checkpoint 0"));
         // The first checkpoint shows that signals are caught.
         wait_for(&place, &format!("{file}.checkpoint"), &mut child);
         send(&child, signal);
@@ -223,9 +185,9 @@ fn an_interrupted_run_that_replaces_results_goes_on_too() {
     place.pictures(6);
     place.learn("in -o p").done();
     let former = place.read("p");
-    let call = "in --crops 1501 --batch 7 --checkpoint 0 --overwrite -o p";
+    let call = "in --crops 1501 --batch 7 --overwrite -o p";
     place.learn(&call.replace("-o p", "-o whole")).done();
-    let mut child = place.start(call);
+    let mut child = place.start(&format!("{call} --checkpoint 0"));
     wait_for(&place, "p.checkpoint", &mut child);
     send(&child, "-INT");
     Ran::from(&child.wait_with_output().unwrap()).expect(130, &["same call goes on"]);

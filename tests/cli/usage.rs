@@ -1,6 +1,8 @@
 //! Wrong calls, help and completions.
 
-use crate::run::Place;
+use crate::run::{Place, Ran};
+use crate::support::Model;
+use safetensors::Dtype;
 
 #[test]
 fn usage_errors_end_with_2_and_leave_nothing() {
@@ -22,7 +24,14 @@ fn usage_errors_end_with_2_and_leave_nothing() {
         ("a.png --pixel-scale -1", &["positive"]),
         ("a.png --channel-order brg", &["rgb", "bgr"]),
         ("a.png --device gpu", &["cuda:N"]),
-        ("a.png --device cuda:0,1", &["cuda:0,1", "one device"]),
+        ("a.png --device cuda:0,1,0", &["cuda:0,1,0", "cuda:0 is named twice"]),
+        ("a.png --device cuda:0,cpu", &["cuda:0,cpu", "cuda:0,1"]),
+        ("a.png --synthetic 5", &["--synthetic"]),
+        ("--synthetic 5 --target key", &["--target key"]),
+        ("a.png --layout folders", &["files", "shards"]),
+        ("a.png --rows csv", &["jsonl", "parquet"]),
+        ("a.png --store f64", &["f16", "u8"]),
+        ("a.png --shard 4/4", &["shard 4 of 4", "3/4"]),
         ("a.png --precision f64", &["f16", "bf16"]),
         ("a.png --batch 0", &["--batch"]),
         ("a.png --threads 0", &["--threads"]),
@@ -83,12 +92,14 @@ fn what_cannot_run_ends_with_1() {
         ("a.png --device cuda", &["cuda", "--device cpu"][..]),
         ("a.png --precision f16", &["f16", "f32"]),
         ("a.png --precision bf16 --device cpu", &["bf16", "f32"]),
+        ("a.png --precision f8 --device cpu", &["f8", "f32"]),
         ("a.png --target 8", &["target 8", "8 outputs", "0 to 7"]),
         ("a.png --target top9", &["top9", "8 outputs"]),
         ("a.png --target bee", &["bee", "--labels"]),
         ("a.png --labels missing.txt", &["labels missing.txt", "one name a line"]),
         ("@missing.txt", &["missing.txt", "check the path"]),
-        ("shards.tar", &["tar", "not supported yet"]),
+        ("shards.tar", &["shards.tar", "no such file"]),
+        ("s-{0..99999999}.tar", &["s-{0..99999999}.tar", "ten million"]),
         ("a.png --method patternnet", &["patternnet", "--patterns", "gradient"]),
     ] {
         let method = if arguments.contains("--method") { "" } else { "--method gradient" };
@@ -105,6 +116,36 @@ fn what_cannot_run_ends_with_1() {
     place.write("labels.txt", "ant\nbee\ncrane\ndog\neel\nfox\ncrane\nhen\n");
     let crane = "a.png --method gradient --labels labels.txt --target crane -o crane";
     place.explain(crane).expect(1, &["'crane'", "outputs 2 and 6", "index"]);
+}
+
+#[test]
+fn a_thousand_classes_have_the_names_of_imagenet() {
+    let place = Place::new();
+    Model::vgg(&[vec![4], vec![5]], 2, &[6, 1000], 3).save(place.path(), "net.safetensors", Dtype::F32);
+    let call = ["explain", "a.png", "--weights", "net.safetensors", "--resize", "14", "--crop", "12"];
+    let target = |target: &str, more: &[&str]| {
+        let options = ["--method", "gradient", "--format", "none", "--json", "--target", target];
+        Ran::from(&place.command(call.iter().chain(&options).chain(more)).output().unwrap())
+    };
+    let explained = |name: &str| {
+        let row = target(name, &[]).done().rows().remove(0);
+        (row["target"].as_u64().unwrap(), row["label"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(explained("golden retriever"), (207, "golden retriever".to_owned()));
+    assert_eq!(explained("crane bird"), (134, "crane bird, crane".to_owned()));
+    assert_eq!(explained("projectile"), (744, "projectile, missile".to_owned()));
+    assert_eq!(explained("999"), (999, "toilet tissue".to_owned()));
+    for (name, indices) in [("crane", "134 and 517"), ("maillot", "638 and 639"), ("missile", "657 and 744")]
+    {
+        target(name, &[]).expect(1, &[name, indices, "index"]);
+    }
+    target("retriever", &[]).expect(1, &["'retriever'", "index"]);
+    // Names that are given stand alone.
+    let names: Vec<String> = (0..1000).map(|class| format!("class {class}")).collect();
+    place.write("labels.txt", names.join("\n"));
+    let row = target("class 207", &["--labels", "labels.txt"]).done().rows().remove(0);
+    assert_eq!((&row["target"], &row["label"]), (&207.into(), &"class 207".into()));
+    target("golden retriever", &["--labels", "labels.txt"]).expect(1, &["'golden retriever'"]);
 }
 
 #[test]

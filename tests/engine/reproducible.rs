@@ -104,7 +104,7 @@ fn a_network_with_a_classifier() {
 fn a_network_with_wide_layers() {
     let methods = [Method::Gradient, Method::DeconvNet, Method::PatternAttribution];
     let case = Case::new(random_vgg(53, 3, &[&[16, 272], &[256]], None), ElementType::F32);
-    reproduces(|threads| case.explainer(&methods, threads), (18, 18), &[1, 2, 8, 33], &[1, 2, 3]);
+    reproduces(|threads| case.explainer(&methods, threads), (18, 18), &[1, 2, 8, 33], &[1, 3]);
 }
 
 #[test]
@@ -126,10 +126,12 @@ fn the_bundled_network() {
         Method::PatternNet,
         Method::PatternAttribution,
     ];
-    let make = |threads| {
+    let make = |methods: &[Method], threads| {
         let backend = Box::new(backend(&weights, threads));
-        Explainer::new(backend, &weights, Some(&patterns), &methods, None, SEED).expect("can run")
+        Explainer::new(backend, &weights, Some(&patterns), methods, None, SEED).expect("can run")
     };
-    reproduces(make, (96, 77), &[1, 3], &[1, 2, 3]);
-    reproduces(make, (224, 224), &[3], &[2]);
+    reproduces(|threads| make(&methods, threads), (96, 77), &[1, 3], &[1, 3]);
+    // Maps of many tiles; the methods differ in operators and gates only, which the smaller ones have shown.
+    let methods = [Method::GuidedBackprop, Method::PatternAttribution];
+    reproduces(|threads| make(&methods, threads), (224, 224), &[2], &[2]);
 }

@@ -100,7 +100,7 @@ fn moments_of_inputs_prepared_otherwise_are_refused() {
     let place = Place::new(&Model::tiny(0));
     let overrides =
         PreprocessingOverrides { mean: Some([0.1, 0.25, 0.3]), ..PreprocessingOverrides::default() };
-    let prepared = Weights::open(place.weights.file().path(), &overrides).unwrap();
+    let prepared = Weights::open(place.weights.path(), &overrides).unwrap();
     let moments = random_moments(&prepared, 12, false, 0);
     MomentFile::write(&place.path().join("m"), &moments, &run(0), &prepared).unwrap();
     place.moments("n", &run(1), 0);

@@ -332,7 +332,7 @@ fn moments_of_other_weights_or_preprocessing_are_refused() {
     assert!(error.to_string().contains("/other are of different weights"), "{error}");
 
     let overrides = PreprocessingOverrides { mean: Some([0.0; 3]), ..PreprocessingOverrides::default() };
-    let prepared = Weights::open(place.weights.file().path(), &overrides).unwrap();
+    let prepared = Weights::open(place.weights.path(), &overrides).unwrap();
     let path = place.file("prepared");
     MomentFile::write(&path, &random_moments(&prepared, 2, false, 0), &run(1), &prepared).unwrap();
     let [first, _] = files;

@@ -107,7 +107,7 @@ fn the_preprocessing_is_kept_as_weights_have_it() {
         mean: Some([103.939, 116.779, 123.68]),
         std: Some([1.0, 1e-7, 2.0]),
     };
-    let weights = Weights::open(place.weights.file().path(), &overrides).unwrap();
+    let weights = Weights::open(place.weights.path(), &overrides).unwrap();
     let path = place.path().join("m");
     MomentFile::write(&path, &random_moments(&weights, 3, false, 0), &run(0), &weights).unwrap();
     let file = MomentFile::open(&path, &weights).unwrap();

@@ -1,22 +1,37 @@
 //! The images a call names, without what must not be explained or cannot be told apart.
 
 use super::Options;
+use super::choices::Choices;
 use crate::cli::exit::Failure;
 use crate::cli::images::{ImageOptions, input_name};
-use crate::images::InputImage;
-use crate::images::find::output_collisions;
+use crate::images::{InputImage, output_collisions};
 use crate::output::path_text;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The images to explain.
-pub fn inputs(options: &Options) -> Result<Vec<InputImage>, Failure> {
-    let given = options.images.given()?;
-    let images = ImageOptions::find(&given, |images| leave_outputs_out(images, &given, &options.output))?;
+/// The images of this share to explain, of those that were found behind inputs.
+pub fn inputs(
+    options: &Options,
+    choices: &Choices,
+    mut images: Vec<InputImage>,
+    given: &[OsString],
+) -> Result<Vec<InputImage>, Failure> {
+    leave_outputs_out(&mut images, given, &options.output)?;
+    if images.is_empty() {
+        return Err(ImageOptions::nothing_in(given));
+    }
     output_collisions(&images)?;
     row_collisions(&images)?;
-    Ok(images)
+    let shard = choices.shard;
+    let share: Vec<InputImage> =
+        (0..).zip(images).filter_map(|(number, image)| shard.holds(number).then_some(image)).collect();
+    if share.is_empty() {
+        return Err(Failure::Run(format!(
+            "shard {shard} has no image: there are fewer images than shards; use fewer shards"
+        )));
+    }
+    Ok(share)
 }
 
 /// Refuses images that would share a row of the manifest: the same file with two targets, once below a directory, or a
@@ -34,7 +49,19 @@ fn row_collisions(images: &[InputImage]) -> Result<(), Failure> {
 /// Leaves out what earlier runs wrote into an output folder below a directory that is searched: `vggx explain .` writes
 /// pictures into `./explanations`, and must not explain them when it is called again.
 fn leave_outputs_out(images: &mut Vec<InputImage>, given: &[OsString], output: &Path) -> Result<(), Failure> {
-    let Ok(output_place) = output.canonicalize() else { return Ok(()) };
+    for outputs in outputs_among(given, output)? {
+        images.retain(|image| !image.path.starts_with(&outputs));
+    }
+    Ok(())
+}
+
+/// Where the output folder is below the directories that are searched, as found files are named.
+///
+/// # Errors
+/// A usage error where it is one of these directories.
+pub fn outputs_among(given: &[OsString], output: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let Ok(output_place) = output.canonicalize() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
     for input in given {
         let directory = Path::new(input);
         let Ok(place) = directory.canonicalize() else { continue };
@@ -49,9 +76,8 @@ fn leave_outputs_out(images: &mut Vec<InputImage>, given: &[OsString], output: &
         }
         if let Ok(below) = output_place.strip_prefix(&place) {
             // Found files are named by their directory as it was given.
-            let outputs: PathBuf = directory.join(below);
-            images.retain(|image| !image.path.starts_with(&outputs));
+            found.push(directory.join(below));
         }
     }
-    Ok(())
+    Ok(found)
 }

@@ -67,7 +67,7 @@ pub fn other_patterns(patterns: &Patterns, solve: &SolveOptions, run: &Map<Strin
                 .then(|| format!("centering: {} and now {centering}", patterns.centering().unwrap_or("none")))
         })
         .or_else(|| {
-            let stored = patterns.file().descriptions().next().map(|tensor| tensor.element)?;
+            let stored = patterns.element()?.to_string();
             let now = solve.element.to_string();
             (stored != now).then(|| format!("element type: {stored} and now {now}"))
         })

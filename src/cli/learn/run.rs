@@ -6,13 +6,13 @@ use super::present::{Present, look};
 use crate::backend::{Backend, Learner, Moments};
 use crate::cli::exit::{Failure, Outcome, print};
 use crate::cli::identity::{self, FAILED};
-use crate::cli::images::{ImageOptions, leave_repeated_out};
+use crate::cli::images::ImageOptions;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::patterns::tell;
 use crate::cli::places::{distinct_places, prepare_place};
 use crate::cli::progress::{Progress, say};
 use crate::cli::tally::{AHEAD, Tally};
-use crate::images::{InputImage, Shard};
+use crate::images::{ImageSet, Shard, Survey};
 use crate::output::path_text;
 use crate::patterns::{LayerSource, MomentError, MomentFile, MomentRecord, Report, SolveOptions, solve};
 use crate::pipeline::{Crops, learning_batches};
@@ -29,7 +29,11 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let solving = options.solve.options()?;
     options.device.limit_threads()?;
     let given = options.images.given()?;
-    let images = ImageOptions::find(&given, leave_repeated_out)?;
+    let set = ImageSet::new(&given)?;
+    let survey = set.survey()?;
+    if survey.inputs() == 0 {
+        return Err(ImageOptions::nothing_in(&given));
+    }
     let results: Vec<&PathBuf> = options.moments.iter().chain(&options.output).collect();
     for path in &results {
         prepare_place(path)?;
@@ -38,21 +42,19 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     let files: Vec<&Path> =
         results.iter().map(|path| path.as_path()).chain(checkpoints.iter().map(PathBuf::as_path)).collect();
     distinct_places(&files)?;
-    let weights = options.weights.open()?;
+    let weights = options.weights.open(options.quiet)?;
     let asked = options.batch.map(usize::from);
     let OpenedDevice { backend, device, precision, notice } = options.device.open(&weights, asked)?;
     let shard = options.shard.unwrap_or(Shard::WHOLE);
     let sampling =
         identity::Sampling { images: &options.images, crops: options.crops, seed: options.seed, shard };
-    let run = identity::run(&sampling, &images, &weights, (&device, precision));
-    let inputs: Vec<(u64, InputImage)> =
-        (0..).zip(images).filter(|&(number, _)| shard.holds(number)).collect();
-    if inputs.is_empty() {
+    let run = identity::run(&sampling, &survey, &weights, (&device, precision));
+    if survey.inputs_of(shard) == 0 {
         return Err(Failure::Run(format!(
-            "shard {shard} has no image: there are fewer images than shards; use fewer shards"
+            "shard {shard} has no image: there are fewer images and tar shards than shards; use fewer shards"
         )));
     }
-    let job = Job { options, solving, run, weights: &weights, inputs, clock };
+    let job = Job { options, solving, run, weights: &weights, set, survey, shard, clock };
     let present = look(options, &job.solving, &job.run, &weights)?;
     let batch = options.images.batch_size(options.batch, backend.preferred_learning_batch());
     let identity = Identity { run: &job.run, batch, overwrite: options.overwrite };
@@ -70,8 +72,10 @@ struct Job<'a> {
     /// What tells this run from others.
     run: Map<String, Value>,
     weights: &'a Weights,
-    /// With their numbers in the whole list.
-    inputs: Vec<(u64, InputImage)>,
+    set: ImageSet,
+    /// Of the whole set.
+    survey: Survey,
+    shard: Shard,
     clock: Instant,
 }
 
@@ -90,7 +94,7 @@ impl Job<'_> {
             }
             (moments, Some(patterns), _) => {
                 moments.iter().for_each(|moments| kept(moments.path()));
-                let path = patterns.file().path();
+                let path = patterns.path();
                 kept(path);
                 if options.json
                     && let Some(report) = Report::of(patterns)
@@ -128,22 +132,17 @@ impl Job<'_> {
         notice: Option<String>,
     ) -> Result<Outcome, Failure> {
         let options = self.options;
-        let interrupt = Interrupt::install()
-            .map_err(|error| Failure::Run(format!("cannot catch signals ({error}); try again")))?;
+        let interrupt = Interrupt::install()?;
         let earlier = checkpoints.read(options.second_moments)?;
         let (moments, mut tally) = match earlier {
             Some(earlier) => earlier,
             None => (Moments::allocate(self.weights.network(), options.second_moments)?, Tally::default()),
         };
-        let mut progress = Progress::new(self.inputs.len(), options.quiet);
+        let mut progress = Progress::new(self.known_inputs(), options.quiet);
         notice.iter().for_each(|notice| progress.notice(notice));
         if tally.position.input > 0 || tally.position.crop > 0 {
-            let text = format!(
-                "going on after {} of {} inputs, from {}",
-                tally.position.input,
-                self.inputs.len(),
-                path_text(checkpoints.path())
-            );
+            let (come, path) = (self.come_to(&tally), path_text(checkpoints.path()));
+            let text = format!("going on after {come}, from {path}");
             progress.notice(&text);
             progress.begin_at(tally.position.input);
         }
@@ -151,10 +150,10 @@ impl Job<'_> {
         let crops = options.crops.map(|count| Crops { count, seed: options.seed });
         let threads = options.device.thread_count();
         let load = options.images.load();
-        let batches =
-            learning_batches(self.inputs.clone(), load, crops, threads, size, AHEAD, tally.position);
+        let inputs = self.set.samples(self.shard, load.max_pixels);
+        let batches = learning_batches(inputs, load, crops, threads, size, AHEAD, tally.position);
         for batch in batches {
-            tally.add(&mut *learner, &batch, (&self.inputs, options.crops.unwrap_or(1)), &progress)?;
+            tally.add(&mut *learner, &batch, &progress)?;
             backend.notices().iter().for_each(|notice| progress.notice(notice));
             progress.advance(batch.finished + batch.failed.len());
             if interrupt.requested() {
@@ -206,6 +205,20 @@ impl Job<'_> {
         Ok(if tally.failed.is_empty() { Outcome::Done } else { Outcome::SomeFailed })
     }
 
+    /// The number of inputs of this share, where it is known: nobody counts what is in archives beforehand.
+    fn known_inputs(&self) -> Option<usize> {
+        let inputs = usize::try_from(self.survey.inputs_of(self.shard)).ok();
+        inputs.filter(|_| self.survey.archives == 0)
+    }
+
+    /// How far a run has come, in words.
+    fn come_to(&self, tally: &Tally) -> String {
+        match self.known_inputs() {
+            Some(inputs) => format!("{} of {inputs} inputs", tally.position.input),
+            None => format!("{} images", tally.position.input),
+        }
+    }
+
     /// Leaves a checkpoint because somebody wants the run to stop.
     fn stop(&self, learner: &mut dyn Learner, checkpoints: &mut Checkpoints, tally: &Tally) -> Failure {
         let written = match learner.moments() {
@@ -214,9 +227,8 @@ impl Job<'_> {
         };
         match written {
             Ok(()) => Failure::Interrupted(format!(
-                "stopped after {} of {} inputs; the same call goes on from {}",
-                tally.position.input,
-                self.inputs.len(),
+                "stopped after {}; the same call goes on from {}",
+                self.come_to(tally),
                 path_text(checkpoints.path())
             )),
             Err(Failure::Run(error)) => Failure::Run(format!("stopped, and {error}")),

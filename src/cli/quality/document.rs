@@ -42,7 +42,7 @@ impl PatternFile {
         };
         PatternFile {
             estimators: candidates.iter().filter(measured).map(Candidate::to_string).collect(),
-            path: is_kept.then(|| path_text(patterns.file().path())),
+            path: is_kept.then(|| path_text(patterns.path())),
             centering: patterns.centering().map(str::to_owned),
             patterns: patterns.digest(),
         }

@@ -1,11 +1,11 @@
 //! From options to files.
 
 use super::document::{Document, PatternFile};
-use super::files::Files;
 use super::source::{Source, Sums};
 use super::summing::Summing;
-use super::{Options, table};
+use super::{Options, plot, table};
 use crate::cli::exit::{Failure, Outcome, print};
+use crate::cli::plotted::PlottedFiles;
 use crate::cli::progress::say;
 use crate::evaluate::quality::{Candidates, LayerQuality, QualityOptions, check_memory, quality};
 use crate::images::{InputImage, Shard};
@@ -27,9 +27,9 @@ pub fn run(options: &Options) -> Result<Outcome, Failure> {
     options.images.validate(options.crops)?;
     options.device.limit_threads()?;
     Candidates::check_names(&options.estimators).map_err(Failure::usage)?;
-    let files = Files::of(&options.output)?;
+    let files = PlottedFiles::of(&options.output)?;
     files.prepare(options.overwrite)?;
-    let weights = options.weights.open()?;
+    let weights = options.weights.open(options.quiet)?;
     let given = Given::look(options, &weights)?;
     files.differ_from(given.read(options, &weights))?;
     given.check_memory(options, &weights)?;
@@ -85,7 +85,7 @@ impl Given {
 
     /// All files that are read, with what they are called.
     fn read<'a>(&'a self, options: &'a Options, weights: &'a Weights) -> Vec<(&'a str, &'a Path)> {
-        let mut read: Vec<(&str, &Path)> = vec![("the weights", weights.file().path())];
+        let mut read: Vec<(&str, &Path)> = vec![("the weights", weights.path())];
         read.extend(options.moments.iter().map(|path| ("--moments", path.as_path())));
         read.extend(options.patterns.iter().map(|path| ("--patterns", path.as_path())));
         read.extend(options.fit.iter().map(|input| ("--fit", Path::new(input))));
@@ -159,7 +159,7 @@ impl Given {
 }
 
 /// Measures, writes and tells.
-fn measure(options: &Options, weights: &Weights, sets: &Sets, files: &Files) -> Result<(), Failure> {
+fn measure(options: &Options, weights: &Weights, sets: &Sets, files: &PlottedFiles) -> Result<(), Failure> {
     let candidates = candidates(options, &sets.patterns, weights)?;
     for missing in &candidates.missing {
         warn(options, &format!("'{}' is not measured: {}", missing.estimator, missing.reason));
@@ -194,7 +194,8 @@ fn measure(options: &Options, weights: &Weights, sets: &Sets, files: &Files) -> 
         version: env!("CARGO_PKG_VERSION"),
     };
     let json = serde_json::to_string(&document)?;
-    files.write(&json, &report, &titles, fitted.is_some())?;
+    let plot = plot::plot(&report.layers, &titles, fitted.is_some());
+    files.write(&json, &plot.svg()?, &plot.png()?)?;
     if options.json {
         return print(&json);
     }
@@ -220,7 +221,7 @@ fn open_patterns(options: &Options, weights: &Weights) -> Result<Vec<Patterns>, 
     let mut paths = options.patterns.clone();
     if paths.is_empty() {
         // Random directions and weights can be measured without any.
-        paths.extend(find_patterns(None, weights.file().path(), None).ok().flatten());
+        paths.extend(find_patterns(None, weights.path(), None).ok().flatten());
     }
     Ok(paths.iter().map(|path| Patterns::open(path, weights)).collect::<Result<_, _>>()?)
 }
@@ -277,7 +278,7 @@ fn warn_of_shared_images(
             let shared =
                 file.moments().is_some_and(|moments| moments.iter().any(|sum| checksums.contains(sum)));
             if shared || run.as_ref().is_some_and(|run| set.is_of_run(run)) {
-                let path = path_text(file.file().path());
+                let path = path_text(file.path());
                 warn(
                     options,
                     &format!("{path} was learnt from images that {what} on too: its ρ is too high"),

@@ -8,7 +8,7 @@ use crate::cli::identity::{FAILED, Sampling, run};
 use crate::cli::images::{ImageOptions, leave_repeated_out};
 use crate::cli::progress::Progress;
 use crate::cli::tally::{AHEAD, Tally};
-use crate::images::{InputImage, Shard};
+use crate::images::{InputImage, Shard, Survey};
 use crate::patterns::MomentRecord;
 use crate::pipeline::{Crops, learning_batches};
 use crate::setup::OpenedDevice;
@@ -61,7 +61,7 @@ impl<'a> Summing<'a> {
                 images.len()
             )));
         }
-        let mut progress = Progress::new(inputs.len(), options.quiet);
+        let mut progress = Progress::new(Some(inputs.len()), options.quiet);
         if first {
             notice.iter().for_each(|notice| progress.notice(notice));
         }
@@ -72,7 +72,7 @@ impl<'a> Summing<'a> {
         let size = options.images.batch_size(options.batch, backend.preferred_learning_batch());
         let mut tally = Tally::default();
         let batches = learning_batches(
-            inputs.clone(),
+            inputs,
             options.images.load(),
             crops,
             options.device.thread_count(),
@@ -81,7 +81,7 @@ impl<'a> Summing<'a> {
             tally.position,
         );
         for batch in batches {
-            tally.add(&mut *learner, &batch, (&inputs, options.crops.unwrap_or(1)), &progress)?;
+            tally.add(&mut *learner, &batch, &progress)?;
             backend.notices().iter().for_each(|notice| progress.notice(notice));
             progress.advance(batch.finished + batch.failed.len());
         }
@@ -91,7 +91,7 @@ impl<'a> Summing<'a> {
         }
         self.failed += tally.failed.len();
         let sampling = Sampling { images: &options.images, crops: options.crops, seed: options.seed, shard };
-        let mut run = run(&sampling, images, self.weights, (device, precision));
+        let mut run = run(&sampling, &Survey::of(images), self.weights, (device, precision));
         if !tally.failed.is_empty() {
             run.insert(FAILED.to_owned(), json!(tally.failed.len()));
         }

@@ -1,23 +1,21 @@
-//! The files that are written.
+//! A JSON file with a plot beside it.
 
-use super::plot;
-use crate::cli::exit::Failure;
-use crate::cli::places::{prepare_place, refuse_to_write_over};
-use crate::evaluate::quality::QualityReport;
+use super::exit::Failure;
+use super::places::{prepare_place, refuse_to_write_over};
 use crate::output::{path_text, write_file};
 use std::path::{Path, PathBuf};
 
 /// A JSON file, and plots of its name.
-pub struct Files {
+pub struct PlottedFiles {
     pub json: PathBuf,
     png: PathBuf,
     svg: PathBuf,
 }
 
-impl Files {
+impl PlottedFiles {
     pub fn of(output: &Path) -> Result<Self, Failure> {
         let beside = |extension| output.with_extension(extension);
-        let files = Files { json: output.to_owned(), png: beside("png"), svg: beside("svg") };
+        let files = PlottedFiles { json: output.to_owned(), png: beside("png"), svg: beside("svg") };
         if [&files.png, &files.svg].contains(&&files.json) {
             return Err(Failure::usage(format!(
                 "{} is the name of a plot; name the JSON file, and the plots get its name with .png and .svg",
@@ -31,11 +29,14 @@ impl Files {
         [("--output", &self.json), ("the plot", &self.png), ("the plot", &self.svg)]
     }
 
+    /// Creates the folder, and shows that files can be made in it.
+    pub fn prepare_folder(&self) -> Result<(), Failure> {
+        self.all().into_iter().try_for_each(|(_, path)| prepare_place(path))
+    }
+
     /// Creates the folder, and refuses to lose files.
     pub fn prepare(&self, overwrite: bool) -> Result<(), Failure> {
-        for (_, path) in self.all() {
-            prepare_place(path)?;
-        }
+        self.prepare_folder()?;
         match self.all().into_iter().find(|(_, path)| path.exists() && !overwrite) {
             None => Ok(()),
             Some((_, path)) => Err(Failure::Run(format!(
@@ -54,16 +55,9 @@ impl Files {
     }
 
     /// The plots first: a JSON file says that all is done.
-    pub fn write(
-        &self,
-        json: &str,
-        report: &QualityReport,
-        titles: &[String],
-        fitted: bool,
-    ) -> Result<(), Failure> {
-        let plot = plot::plot(&report.layers, titles, fitted);
-        write_file(&self.svg, plot.svg()?.as_bytes())?;
-        write_file(&self.png, &plot.png()?)?;
+    pub fn write(&self, json: &str, svg: &str, png: &[u8]) -> Result<(), Failure> {
+        write_file(&self.svg, svg.as_bytes())?;
+        write_file(&self.png, png)?;
         write_file(&self.json, format!("{json}\n").as_bytes())?;
         Ok(())
     }
