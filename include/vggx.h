@@ -153,7 +153,8 @@ typedef struct vggx_engine_options {
     const char *weights;
     /// Path of the patterns of these weights. Null: the bundled ones with the bundled weights, if they are found, else none.
     const char *patterns;
-    /// Path of the names of the outputs: text, a name a line. Null: the outputs have no names.
+    /// Path of the names of the outputs: text, a name a line. Null: 1000 classes are called as ImageNet's, other outputs have no
+    /// names.
     const char *labels;
     /// A folder in which the bundled files are looked for first. After it, or with null, as the command line finds them: in
     /// the folder that the environment variable `VGGX_DATA` names, in `weights` in the working folder, in `share/vggx` and
@@ -162,7 +163,8 @@ typedef struct vggx_engine_options {
     const char *data;
     /// `"auto"` (the first CUDA device that can, else the CPU), `"cpu"`, `"cuda"` or `"cuda:N"`. Null: auto.
     const char *device;
-    /// How numbers are stored on the device: `"auto"` (f32 on the CPU, f16 on CUDA), `"f32"`, `"f16"`, `"bf16"`. Null: auto.
+    /// How numbers are stored on the device: `"auto"` (f32 on the CPU, f16 on CUDA), `"f32"`, `"f16"`, `"bf16"`,
+    /// `"f8"` (f16 forward, e4m3 backward; compute capability 9.0). Null: auto.
     const char *precision;
     /// Threads of the CPU, at most 65535. 0: one for each core that the process may use.
     uint32_t threads;
@@ -207,7 +209,7 @@ typedef struct vggx_description {
     const char *device;
     /// The device in words.
     const char *device_description;
-    /// How the device stores numbers: `f32`, `f16` or `bf16`.
+    /// How the device stores numbers: `f32`, `f16`, `bf16` or `f8`.
     const char *precision;
     /// Order of the network's input channels: `rgb` or `bgr`.
     const char *channel_order;
