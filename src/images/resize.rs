@@ -185,6 +185,7 @@ pub(super) fn resample(image: &Rgb8, columns: Span, rows: Span, size: u32) -> Re
         (0.0, f64::from(height)),
     )?;
     let narrowed = TypedImageRef::<U8x3>::from_buffer(size, height, &narrowed).map_err(failed)?;
+    let narrowed = TypedCroppedImage::from_ref(&narrowed, 0, 0, size, height).map_err(failed)?;
     let pixels = bilinear(
         &narrowed,
         (size, size),
@@ -196,9 +197,10 @@ pub(super) fn resample(image: &Rgb8, columns: Span, rows: Span, size: u32) -> Re
 
 /// Resamples a box of an RGB image, given as start and length on each axis; the target's size is width and height.
 ///
-/// The filter's windows reach beyond the box where the image goes on.
+/// The filter's windows reach beyond the box where the image goes on. For one kind of view: for each the library's kernels
+/// are compiled anew, which takes seconds.
 fn bilinear(
-    source: &impl ImageView<Pixel = U8x3>,
+    source: &TypedCroppedImage<'_, TypedImageRef<'_, U8x3>>,
     target_size: (u32, u32),
     columns: (f64, f64),
     rows: (f64, f64),
