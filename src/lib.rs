@@ -64,6 +64,7 @@ pub mod network;
 pub mod output;
 pub mod patterns;
 pub mod pipeline;
+mod products;
 mod quiet_panic;
 mod random;
 pub mod setup;

@@ -6,7 +6,7 @@
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ImageView, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 
 use super::Rgb8;
@@ -263,27 +263,19 @@ mod tests {
     fn whole_then_crop(image: &Rgb8, resize: u32, crop: u32) -> Rgb8 {
         let (width, height) = checked_size(image).unwrap();
         let (new_width, new_height) = resized_size(width, height, resize);
-        let view =
-            |pixels, (width, height)| TypedImageRef::<U8x3>::from_buffer(width, height, pixels).unwrap();
-        let narrowed = bilinear(
-            &view(&image.pixels, (width, height)),
-            (new_width as u32, height),
-            (0.0, f64::from(width)),
-            (0.0, f64::from(height)),
-        )
-        .unwrap();
-        let pixels = bilinear(
-            &view(&narrowed, (new_width as u32, height)),
-            (new_width as u32, new_height as u32),
-            (0.0, new_width as f64),
-            (0.0, f64::from(height)),
-        )
-        .unwrap();
+        let resize = |pixels: &[u8], size: (u32, u32), new_size: (u32, u32)| {
+            let view = TypedImageRef::<U8x3>::from_buffer(size.0, size.1, pixels).unwrap();
+            let whole = TypedCroppedImage::from_ref(&view, 0, 0, size.0, size.1).unwrap();
+            bilinear(&whole, new_size, (0.0, f64::from(size.0)), (0.0, f64::from(size.1))).unwrap()
+        };
+        let (new_width, new_height) = (new_width as u32, new_height as u32);
+        let narrowed = resize(&image.pixels, (width, height), (new_width, height));
+        let pixels = resize(&narrowed, (new_width, height), (new_width, new_height));
         let resized = Rgb8 { width: new_width as usize, height: new_height as usize, pixels };
         cut(
             &resized,
-            crop_start(new_width, crop) as usize,
-            crop_start(new_height, crop) as usize,
+            crop_start(new_width.into(), crop) as usize,
+            crop_start(new_height.into(), crop) as usize,
             crop as usize,
         )
     }

@@ -1,10 +1,11 @@
-//! One call to a library's float32 matrix product, chosen at run time.
+//! Float32 matrix products of row-major matrices, by one thread.
 //!
-//! On x86-64 with AVX2 or AVX-512 the kernels are `private-gemm-x86`, the ones behind `faer` (used without the rest
-//! of faer, which takes longer to compile than all of vggx). Elsewhere `matrixmultiply` serves.
-//!
-//! Both accumulate every element of the product over k in the same order whatever the number of rows, so that a result
-//! does not depend on how many images share a batch or how many threads share the work.
+//! The library ([`crate::products`]) accumulates every element of the product over k in the same order whatever the number of
+//! rows, so that a result does not depend on how many images share a batch or how many threads share the work.
+
+use crate::products::{self, Kernels, Strides, View};
+
+pub use crate::products::Accumulate;
 
 /// A row-major matrix view.
 #[derive(Clone, Copy)]
@@ -15,54 +16,35 @@ pub struct Matrix<'a> {
     pub stride: usize,
 }
 
-/// How A lies in memory.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    /// \[m, k\], row-major.
-    Rows,
-    /// \[k, m\], row-major: A is the transpose of what is stored.
-    Transposed,
-}
-
-impl Order {
-    /// Elements between A's rows and between its columns.
-    fn strides(self, stride: usize) -> (isize, isize) {
-        match self {
-            Order::Rows => (stride as isize, 1),
-            Order::Transposed => (1, stride as isize),
-        }
+impl<'a> Matrix<'a> {
+    fn view(self) -> View<'a, f32> {
+        View { values: self.values, strides: Strides::row_major(self.stride) }
     }
-}
-
-/// Whether a product replaces or adds to the destination.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Accumulate {
-    Replace,
-    Add,
 }
 
 /// Rows of a product up to which the library reads B in place; with more it copies B into panels first, which for the
 /// short products of a Winograd convolution took half of the time.
-#[cfg(target_arch = "x86_64")]
 const UNPACKED_ROWS: usize = 12;
 /// Elements of B up to which it is read in place again and again.
-#[cfg(target_arch = "x86_64")]
 const IN_PLACE: usize = 1 << 15;
-
-/// Whether every element that a shape and a stride address lies within `len` elements. A slice holds at most
-/// `isize::MAX` bytes, so strides that pass are representable wherever they are used.
-fn fits(len: usize, rows: usize, columns: usize, stride: usize) -> bool {
-    let last = rows.saturating_sub(1).checked_mul(stride).and_then(|start| start.checked_add(columns));
-    stride >= columns
-        && stride <= isize::MAX as usize / 4
-        && last.is_some_and(|last| rows == 0 || last <= len)
-}
 
 /// C \[m, n\] = A \[m, k\] · B \[k, n\], or C += A · B; all row-major.
 ///
 /// # Panics
 /// When a slice is shorter than its shape and stride demand (a defect of the caller, never of a user's input).
 pub fn multiply(
+    shape: (usize, usize, usize),
+    a: Matrix,
+    b: Matrix,
+    c: &mut [f32],
+    c_stride: usize,
+    accumulate: Accumulate,
+) {
+    multiply_with(Kernels::best(), shape, a, b, c, c_stride, accumulate);
+}
+
+fn multiply_with(
+    kernels: Kernels,
     (m, k, n): (usize, usize, usize),
     a: Matrix,
     b: Matrix,
@@ -70,29 +52,15 @@ pub fn multiply(
     c_stride: usize,
     accumulate: Accumulate,
 ) {
-    assert!(fits(a.values.len(), m, k, a.stride), "A is shorter than its shape");
-    assert!(fits(b.values.len(), k, n, b.stride), "B is shorter than its shape");
-    assert!(fits(c.len(), m, n, c_stride), "C is shorter than its shape");
-    if m == 0 || n == 0 {
-        return;
+    // A contiguous B that stays in the cache is best read where it is.
+    let in_place = !kernels.are_portable() && b.stride == n && k * n <= IN_PLACE;
+    let rows = if in_place { UNPACKED_ROWS } else { m.max(1) };
+    for first in (0..m).step_by(rows) {
+        let shape = (rows.min(m - first), k, n);
+        let a = Matrix { values: a.values.get(first * a.stride..).unwrap_or_default(), stride: a.stride };
+        let into = (c.get_mut(first * c_stride..).unwrap_or_default(), Strides::row_major(c_stride));
+        products::multiply(kernels, shape, 1.0, a.view(), b.view(), into, accumulate);
     }
-    #[cfg(target_arch = "x86_64")]
-    if let Some(instructions) = x86_instructions() {
-        // A contiguous B that stays in the cache is best read where it is.
-        let rows = if b.stride == n && k * n <= IN_PLACE { UNPACKED_ROWS } else { m };
-        let mut first = 0;
-        while first < m {
-            let a = Matrix { values: &a.values[first * a.stride..], stride: a.stride };
-            let shape = (rows.min(m - first), k, n);
-            let c = &mut c[first * c_stride..];
-            // SAFETY: the assertions above hold for every block of rows too; the instructions were detected.
-            unsafe { x86_multiply(instructions, shape, (a, Order::Rows), b, c, c_stride, accumulate) };
-            first += rows;
-        }
-        return;
-    }
-    // SAFETY: the assertions above.
-    unsafe { portable_multiply((m, k, n), (a, Order::Rows), b, c, c_stride, accumulate) };
 }
 
 /// C \[m, n\] = Aᵀ · B for A \[k, m\] and B \[k, n\], or C += Aᵀ · B; all row-major.
@@ -100,142 +68,21 @@ pub fn multiply(
 /// # Panics
 /// As [`multiply`].
 pub fn multiply_transposed(
-    (m, k, n): (usize, usize, usize),
+    shape: (usize, usize, usize),
     a: Matrix,
     b: Matrix,
     c: &mut [f32],
     c_stride: usize,
     accumulate: Accumulate,
 ) {
-    assert!(fits(a.values.len(), k, m, a.stride), "A is shorter than its shape");
-    assert!(fits(b.values.len(), k, n, b.stride), "B is shorter than its shape");
-    assert!(fits(c.len(), m, n, c_stride), "C is shorter than its shape");
-    if m == 0 || n == 0 {
-        return;
-    }
-    let a = (a, Order::Transposed);
-    #[cfg(target_arch = "x86_64")]
-    if let Some(instructions) = x86_instructions() {
-        // SAFETY: the assertions above; the instructions were detected.
-        unsafe { x86_multiply(instructions, (m, k, n), a, b, c, c_stride, accumulate) };
-        return;
-    }
-    // SAFETY: the assertions above.
-    unsafe { portable_multiply((m, k, n), a, b, c, c_stride, accumulate) };
-}
-
-/// The product where there is no AVX2.
-///
-/// # Safety
-/// Shapes and strides address elements of their slices only.
-unsafe fn portable_multiply(
-    (m, k, n): (usize, usize, usize),
-    (a, order): (Matrix, Order),
-    b: Matrix,
-    c: &mut [f32],
-    c_stride: usize,
-    accumulate: Accumulate,
-) {
-    let (a_rows, a_columns) = order.strides(a.stride);
-    let beta = match accumulate {
-        Accumulate::Replace => 0.0,
-        Accumulate::Add => 1.0,
-    };
-    // SAFETY: the caller promises that every addressed element lies inside its slice; `c` is borrowed mutably, so
-    // nothing else aliases it.
-    unsafe {
-        matrixmultiply::sgemm(
-            m,
-            k,
-            n,
-            1.0,
-            a.values.as_ptr(),
-            a_rows,
-            a_columns,
-            b.values.as_ptr(),
-            b.stride as isize,
-            1,
-            beta,
-            c.as_mut_ptr(),
-            c_stride as isize,
-            1,
-        );
-    }
-}
-
-/// One call of the library.
-///
-/// # Safety
-/// Shapes and strides address elements of their slices only, and this processor has the instructions.
-#[cfg(target_arch = "x86_64")]
-unsafe fn x86_multiply(
-    instructions: private_gemm_x86::InstrSet,
-    (m, k, n): (usize, usize, usize),
-    (a, order): (Matrix, Order),
-    b: Matrix,
-    c: &mut [f32],
-    c_stride: usize,
-    accumulate: Accumulate,
-) {
-    let (a_rows, a_columns) = order.strides(a.stride);
-    let alpha = 1f32;
-    // SAFETY: the caller promises that every addressed element lies inside its slice and that the instructions exist;
-    // `c` is borrowed mutably, so nothing else aliases it.
-    unsafe {
-        private_gemm_x86::gemm(
-            private_gemm_x86::DType::F32,
-            private_gemm_x86::IType::U64,
-            instructions,
-            m,
-            n,
-            k,
-            c.as_mut_ptr().cast(),
-            c_stride as isize,
-            1,
-            std::ptr::null(),
-            std::ptr::null(),
-            private_gemm_x86::DstKind::Full,
-            match accumulate {
-                Accumulate::Replace => private_gemm_x86::Accum::Replace,
-                Accumulate::Add => private_gemm_x86::Accum::Add,
-            },
-            a.values.as_ptr().cast(),
-            a_rows,
-            a_columns,
-            false,
-            std::ptr::null(),
-            0,
-            b.values.as_ptr().cast(),
-            b.stride as isize,
-            1,
-            false,
-            (&raw const alpha).cast(),
-            1,
-        );
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn x86_instructions() -> Option<private_gemm_x86::InstrSet> {
-    // The kernels clear registers with an instruction of AVX512DQ.
-    if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512dq") {
-        Some(private_gemm_x86::InstrSet::Avx512)
-    } else if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        Some(private_gemm_x86::InstrSet::Avx256)
-    } else {
-        None
-    }
+    let a = View { values: a.values, strides: Strides::row_major(a.stride).transposed() };
+    let into = (c, Strides::row_major(c_stride));
+    products::multiply(Kernels::best(), shape, 1.0, a, b.view(), into, accumulate);
 }
 
 /// The matrix-product kernels that this processor gets, for `vggx info`.
 pub fn description() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    match x86_instructions() {
-        Some(private_gemm_x86::InstrSet::Avx512) => return "AVX-512 (private-gemm-x86)",
-        Some(private_gemm_x86::InstrSet::Avx256) => return "AVX2 and FMA (private-gemm-x86)",
-        None => {}
-    }
-    "portable (matrixmultiply)"
+    Kernels::best().description()
 }
 
 #[cfg(test)]
@@ -253,70 +100,40 @@ mod tests {
             .collect()
     }
 
-    type Product = fn((usize, usize, usize), Matrix, Matrix, &mut [f32], usize, Accumulate);
-
-    #[cfg(target_arch = "x86_64")]
-    fn avx2(
-        shape: (usize, usize, usize),
-        a: Matrix,
-        b: Matrix,
-        c: &mut [f32],
-        c_stride: usize,
-        accumulate: Accumulate,
-    ) {
-        // SAFETY: the tests' slices fit their shapes, and AVX2 was detected.
-        unsafe {
-            x86_multiply(
-                private_gemm_x86::InstrSet::Avx256,
-                shape,
-                (a, Order::Rows),
-                b,
-                c,
-                c_stride,
-                accumulate,
-            );
-        }
-    }
-
-    fn portable(
-        shape: (usize, usize, usize),
-        a: Matrix,
-        b: Matrix,
-        c: &mut [f32],
-        c_stride: usize,
-        accumulate: Accumulate,
-    ) {
-        // SAFETY: the tests' slices fit their shapes.
-        unsafe { portable_multiply(shape, (a, Order::Rows), b, c, c_stride, accumulate) };
-    }
-
-    fn products() -> Vec<(&'static str, Product)> {
-        let mut products: Vec<(&str, Product)> = vec![("best", multiply), ("portable", portable)];
+    fn kernels() -> Vec<Kernels> {
+        let mut kernels = vec![Kernels::best(), Kernels::portable()];
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            products.push(("AVX2", avx2));
-        }
-        products
+        kernels.extend(Kernels::avx2());
+        kernels
     }
 
     #[test]
     fn every_kernel_agrees_with_float64_within_the_rounding_bound() {
         let shapes = [(1, 1, 1), (7, 13, 5), (16, 512, 64), (49, 700, 33), (97, 27, 3), (3, 1030, 97)];
-        for (name, product) in products() {
+        for kernels in kernels() {
             for (m, k, n) in shapes {
-                check(name, product, (m, k, n), (k + 2, n + 3, n + 1));
-                check(name, product, (m, k, n), (k, n, n));
+                check(kernels, (m, k, n), (k + 2, n + 3, n + 1));
+                check(kernels, (m, k, n), (k, n, n));
             }
         }
     }
 
-    fn check(name: &str, product: Product, (m, k, n): (usize, usize, usize), strides: (usize, usize, usize)) {
+    fn check(kernels: Kernels, (m, k, n): (usize, usize, usize), strides: (usize, usize, usize)) {
         let (a_stride, b_stride, c_stride) = strides;
+        let name = kernels.description();
         let (a, b) = (values(m * a_stride, 1), values(k * b_stride, 2));
         let mut c = values(m * c_stride, 3);
         let before = c.clone();
         let view = |values, stride| Matrix { values, stride };
-        product((m, k, n), view(&a, a_stride), view(&b, b_stride), &mut c, c_stride, Accumulate::Add);
+        multiply_with(
+            kernels,
+            (m, k, n),
+            view(&a, a_stride),
+            view(&b, b_stride),
+            &mut c,
+            c_stride,
+            Accumulate::Add,
+        );
         for i in 0..m {
             for j in 0..n {
                 let start = f64::from(before[i * c_stride + j]);
@@ -356,19 +173,20 @@ mod tests {
 
     #[test]
     fn a_row_does_not_depend_on_the_rows_around_it() {
-        for (name, product) in products() {
+        for kernels in kernels() {
             for (k, n) in [(27, 64), (512, 64), (700, 33), (64, 27), (2304, 64), (4608, 64)] {
                 let (a, b) = (values(300 * k, 4), values(k * n, 5));
                 let view = |values, stride| Matrix { values, stride };
                 let rows = |first: usize, count: usize| {
                     let mut c = vec![0.0; count * n];
                     let a = view(&a[first * k..], k);
-                    product((count, k, n), a, view(&b, n), &mut c, n, Accumulate::Replace);
+                    multiply_with(kernels, (count, k, n), a, view(&b, n), &mut c, n, Accumulate::Replace);
                     c
                 };
                 let all = rows(0, 300);
                 for (first, count) in [(0, 1), (299, 1), (5, 12), (7, 13), (100, 97)] {
                     let some = rows(first, count);
+                    let name = kernels.description();
                     assert_eq!(
                         some,
                         all[first * n..][..count * n],

@@ -1,10 +1,8 @@
 //! The Cholesky factor of a layer's covariance.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::{factor, solve};
-use faer::linalg::matmul::triangular::{BlockStructure, matmul};
-use faer::{Accum, MatMut, MatRef, Par, Spec};
 use rayon::prelude::*;
+
+use super::triangular::{decompose, multiply_transposed, solve};
 
 /// What is added to the diagonal, relative to its mean: at first so little that only directions in which x never varies
 /// notice it. Sums that were made in float32 may need more.
@@ -45,34 +43,15 @@ impl Factor {
         None
     }
 
-    fn lower(&self) -> MatRef<'_, f64> {
-        MatRef::from_column_major_slice(&self.lower, self.fan_in, self.fan_in)
-    }
-
     /// (Σ + ridge · I)⁻¹ C for C of some columns, each \[K\], one after the other; in their place.
     pub fn solve(&self, columns: &mut [f64]) {
-        let count = columns.len() / self.fan_in.max(1);
-        let requirement = solve::solve_in_place_scratch::<f64>(self.fan_in, count, Par::rayon(0));
-        let mut memory = MemBuffer::new(requirement);
-        let into = MatMut::from_column_major_slice_mut(columns, self.fan_in, count);
-        solve::solve_in_place(self.lower(), into, Par::rayon(0), MemStack::new(&mut memory));
+        solve(&self.lower, self.fan_in, columns);
     }
 
     /// cᵀΣc, without the ridge, of columns, each \[K\], one after the other.
     pub fn variances(&self, columns: &[f64]) -> Vec<f64> {
-        let (fan_in, count) = (self.fan_in, columns.len() / self.fan_in.max(1));
-        let mut product = vec![0.0; columns.len()];
-        matmul(
-            MatMut::from_column_major_slice_mut(&mut product, fan_in, count),
-            BlockStructure::Rectangular,
-            Accum::Replace,
-            self.lower().transpose(),
-            BlockStructure::TriangularUpper,
-            MatRef::from_column_major_slice(columns, fan_in, count),
-            BlockStructure::Rectangular,
-            1.0,
-            Par::rayon(0),
-        );
+        let fan_in = self.fan_in;
+        let product = multiply_transposed(&self.lower, fan_in, columns);
         let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
         let pairs = product.par_chunks(fan_in).zip(columns.par_chunks(fan_in));
         pairs.map(|(product, column)| square(product) - self.added * square(column)).collect()
@@ -82,22 +61,6 @@ impl Factor {
 /// Of a matrix \[K, K\].
 pub fn mean_diagonal(square: &[f64], fan_in: usize) -> f64 {
     (0..fan_in).map(|index| square[index * (fan_in + 1)]).sum::<f64>() / fan_in as f64
-}
-
-/// Whether a lower triangle could be replaced by its Cholesky factor.
-fn decompose(square: &mut [f64], fan_in: usize) -> bool {
-    let requirement = factor::cholesky_in_place_scratch::<f64>(fan_in, Par::rayon(0), Spec::default());
-    let mut memory = MemBuffer::new(requirement);
-    let matrix = MatMut::from_column_major_slice_mut(square, fan_in, fan_in);
-    let decomposed = factor::cholesky_in_place(
-        matrix,
-        factor::LltRegularization::default(),
-        Par::rayon(0),
-        MemStack::new(&mut memory),
-        Spec::default(),
-    );
-    // What is not a number passes for positive.
-    decomposed.is_ok() && (0..fan_in).all(|index| square[index * (fan_in + 1)].is_finite())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `candidate` | the estimators that files allow |
 //! | `covariance`, `neuron_sums` | Σ and what else second moments say of a layer and its neurons |
-//! | `factor` | solves in Σ |
+//! | `factor`, `triangular` | solves in Σ |
 //! | `directions` | a of every neuron, scaled to wᵀa = 1 |
 //! | `functional`, `fit` | the best v of one neuron, and of all |
 //! | `multiplier`, `evaluation` | ρ of them on another set |
@@ -36,6 +36,7 @@ mod multiplier;
 mod neuron_sums;
 mod report;
 mod run;
+mod triangular;
 
 pub use candidate::{Candidate, CandidateError, Candidates, Missing};
 pub use error::QualityError;

@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
 
 use super::covariance::Covariance;
 use super::factor::mean_diagonal;
+use crate::products::{self, Accumulate, Kernels, Strides, View};
+
+/// Columns of V that one task multiplies.
+const TASK: usize = 64;
 
 /// Rows of Σ that are made at a time where only a triangle of it is kept: 50 MB of the first dense layer of VGG16.
 pub const PANEL: usize = 256;
@@ -40,15 +43,26 @@ impl<'a> Multiplier<'a> {
     /// Σ V of several V, each of some columns of K values, one after the other; so are the results.
     pub fn multiply(&self, matrices: &[&[f64]]) -> Vec<Vec<f64>> {
         let mut products: Vec<Vec<f64>> = matrices.iter().map(|columns| vec![0.0; columns.len()]).collect();
-        // Rows of Σ one after the other are columns of it: it is symmetric.
+        // Rows of Σ, the same for every column.
         let mut multiply = |fan_in: usize, rows: Range<usize>, values: &[f64]| {
-            let panel = MatRef::from_column_major_slice(values, fan_in, rows.len());
+            let panel = View { values, strides: Strides::row_major(fan_in) };
+            let strides = Strides::column_major(fan_in);
             for (columns, product) in matrices.iter().zip(&mut products) {
-                let count = columns.len() / fan_in;
-                let columns = MatRef::from_column_major_slice(columns, fan_in, count);
-                let into = MatMut::from_column_major_slice_mut(product, fan_in, count);
-                let into = into.subrows_mut(rows.start, rows.len());
-                matmul(into, Accum::Replace, panel.transpose(), columns, 1.0, Par::rayon(0));
+                let tasks = product.par_chunks_mut(TASK * fan_in).zip(columns.par_chunks(TASK * fan_in));
+                tasks.for_each(|(product, columns)| {
+                    let shape = (rows.len(), fan_in, columns.len() / fan_in);
+                    let columns = View { values: columns, strides };
+                    let into = (&mut product[rows.start..], strides);
+                    products::multiply(
+                        Kernels::best(),
+                        shape,
+                        1.0,
+                        panel,
+                        columns,
+                        into,
+                        Accumulate::Replace,
+                    );
+                });
             }
         };
         match self {
