@@ -145,6 +145,16 @@ pub enum BackendError {
         /// What stands in the way.
         reason: String,
     },
+    /// An environment variable says what cannot be understood.
+    #[error("{variable} is '{value}'; expected {expected}")]
+    Variable {
+        /// Its name.
+        variable: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
     /// The system gives no more threads.
     #[error("cannot start {threads} threads: {reason}; use fewer with --threads")]
     Threads {

@@ -119,6 +119,7 @@ fn status_of_backend(error: &BackendError) -> vggx_status {
         }
         BackendError::Unsupported { .. }
         | BackendError::Precision { .. }
+        | BackendError::Variable { .. }
         | BackendError::Callers(CallersError::NoDevice) => VGGX_ERROR_UNSUPPORTED,
         BackendError::Callers(_) => VGGX_ERROR_ARGUMENT,
         BackendError::ActivationOverflow { .. } | BackendError::SignalOverflow { .. } => VGGX_ERROR_IMAGE,

@@ -186,7 +186,7 @@ impl Cuda {
         let names = network.parametric().map(|(_, layer)| layer.name().to_owned()).collect();
         let graphs = !options::is_set("VGGX_NO_GRAPHS");
         let separate = options::is_set("VGGX_SEPARATE_ALLOCATIONS");
-        let subbatches = Subbatches::on(device.description());
+        let subbatches = Subbatches::on(device.description())?;
         let engine = Engine {
             device,
             threads,

@@ -8,7 +8,11 @@
 
 use super::device::DeviceDescription;
 use super::options::is_set;
+use crate::backend::BackendError;
 use std::ops::Range;
+
+/// The variable that says which parts, whatever the model says.
+const FORCED: &str = "VGGX_SUBBATCHES";
 
 /// The share of the L2 cache that maps may take: operators, masks and what is on its way take some, too.
 const USABLE_CACHE: f64 = 0.75;
@@ -75,14 +79,26 @@ pub(super) struct Work<'a> {
 
 impl Subbatches {
     /// As the variables say (see [`CudaOptions`](super::CudaOptions)), or by the model.
-    pub fn on(device: &DeviceDescription) -> Self {
+    ///
+    /// # Errors
+    /// [`BackendError::Variable`] when one says what cannot be understood.
+    pub fn on(device: &DeviceDescription) -> Result<Self, BackendError> {
         if is_set("VGGX_NO_SUBBATCHES") {
-            return Subbatches::Never;
+            return Ok(Subbatches::Never);
         }
-        let forced = std::env::var("VGGX_SUBBATCHES").ok().and_then(|value| Self::parse(&value));
+        let forced = match std::env::var_os(FORCED) {
+            Some(value) => {
+                Some(value.to_str().and_then(Self::parse).ok_or_else(|| BackendError::Variable {
+                    variable: FORCED,
+                    value: value.to_string_lossy().into_owned(),
+                    expected: "images and layers, at least one of each, as in 4x2",
+                })?)
+            }
+            None => None,
+        };
         let &DeviceDescription { l2_cache, multiprocessors, clock, memory_bandwidth, .. } = device;
         let chip = || Chip::new([l2_cache, multiprocessors, clock], memory_bandwidth);
-        forced.or_else(|| chip().map(Subbatches::Modelled)).unwrap_or(Subbatches::Never)
+        Ok(forced.or_else(|| chip().map(Subbatches::Modelled)).unwrap_or(Subbatches::Never))
     }
 
     /// "2x3": two images at a time through three stages.
