@@ -4,7 +4,8 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::{factor, solve};
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, MatMut, MatRef, Par, Spec};
-use rayon::prelude::*;
+
+use crate::parallel;
 
 /// What is added to the diagonal, relative to its mean: at first so little that only directions in which x never varies
 /// notice it. Sums that were made in float32 may need more.
@@ -74,8 +75,8 @@ impl Factor {
             Par::rayon(0),
         );
         let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
-        let pairs = product.par_chunks(fan_in).zip(columns.par_chunks(fan_in));
-        pairs.map(|(product, column)| square(product) - self.added * square(column)).collect()
+        let pairs = product.chunks(fan_in).zip(columns.chunks(fan_in));
+        parallel::map(pairs, |(product, column)| square(product) - self.added * square(column))
     }
 }
 
