@@ -62,6 +62,7 @@ mod hash;
 pub mod images;
 pub mod network;
 pub mod output;
+mod parallel;
 pub mod patterns;
 pub mod pipeline;
 mod products;

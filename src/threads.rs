@@ -1,6 +1,6 @@
 //! A pool of threads that is gone when it is dropped.
 
-use crate::quiet_panic;
+use crate::{parallel, quiet_panic};
 use std::ops::Deref;
 use std::thread::{self, JoinHandle};
 
@@ -45,6 +45,14 @@ impl Threads {
                 Err(error)
             }
         }
+    }
+
+    /// Runs `work` on one of the threads, and its parallel loops on all of them.
+    ///
+    /// # Panics
+    /// When `work` panics.
+    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        parallel::install(self, work)
     }
 }
 

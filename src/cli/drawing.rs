@@ -9,8 +9,8 @@ use crate::images::{InputImage, Rgb8, load};
 use crate::output::OutputError;
 use crate::output::figure::overlay_picture;
 use crate::output::picture::{heat_map_picture, signal_picture};
+use crate::parallel;
 use image::RgbImage;
-use rayon::prelude::*;
 
 /// Images that are loaded at a time.
 const LOADED_TOGETHER: usize = 64;
@@ -66,7 +66,7 @@ impl Told {
 pub fn load_all(images: Vec<InputImage>, options: &ImageOptions, progress: &mut Progress) -> Vec<Drawn> {
     let (load_options, mut drawn) = (options.load(), Vec::with_capacity(images.len()));
     for inputs in images.chunks(LOADED_TOGETHER) {
-        let loaded: Vec<_> = inputs.par_iter().map(|input| load(&input.path, &load_options)).collect();
+        let loaded = parallel::map(inputs, |input| load(&input.path, &load_options));
         for (input, loaded) in inputs.iter().zip(loaded) {
             let image = loaded.map(|Rgb8 { width, height, pixels }| {
                 RgbImage::from_raw(width as u32, height as u32, pixels).unwrap_or_default()
@@ -105,11 +105,10 @@ pub fn explain_all(
             .explain((height as usize, width as usize), &inputs, target)
             .map_err(|error| batch_failure(&error))?;
         explainer.backend().notices().iter().for_each(|notice| progress.notice(notice));
-        let pictures: Vec<Result<_, ExplainError>> = images
-            .par_iter()
-            .zip(explained)
-            .map(|(drawn, explained)| explained.map(|explained| pictures(&drawn.image, explained, drawing)))
-            .collect();
+        let pictures: Vec<Result<_, ExplainError>> =
+            parallel::map(images.iter().zip(explained), |(drawn, explained)| {
+                explained.map(|explained| pictures(&drawn.image, explained, drawing))
+            });
         outcomes.extend(pictures);
         progress.advance(images.len());
     }

@@ -1,7 +1,7 @@
 //! Confidence intervals of means over images, by the percentile bootstrap (Efron 1979).
 
+use crate::parallel;
 use crate::random::{draw, scatter};
-use rayon::prelude::*;
 
 /// Sets of images that are drawn, with replacement, each as large as the set that there is.
 pub const RESAMPLES: usize = 1000;
@@ -37,14 +37,14 @@ pub fn intervals<Row: AsRef<[f64]> + Sync>(rows: &[Row], seed: u64) -> Option<Ve
         }
         mean
     };
-    let means: Vec<Vec<f64>> = (0..RESAMPLES).into_par_iter().map(mean_of).collect();
+    let means: Vec<Vec<f64>> = parallel::map(0..RESAMPLES, mean_of);
     let tail = (1.0 - LEVEL) / 2.0;
     let interval = |column: usize| {
         let mut sorted: Vec<f64> = means.iter().map(|mean| mean[column]).collect();
         sorted.sort_by(f64::total_cmp);
         [percentile(&sorted, tail), percentile(&sorted, 1.0 - tail)]
     };
-    Some((0..columns).into_par_iter().map(interval).collect())
+    Some(parallel::map(0..columns, interval))
 }
 
 /// The value below which a share of sorted values lies.

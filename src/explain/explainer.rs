@@ -10,9 +10,9 @@ use super::prepared::{PreparedPasses, beside};
 use super::target::{Target, TargetError};
 use crate::backend::{Backend, BackendError, Batch, OwnedPixels, Pixels, Relevance, Trace};
 use crate::network::Preprocessing;
+use crate::parallel;
 use crate::patterns::Patterns;
 use crate::weights::Weights;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A network on a device, with the methods to explain it.
@@ -217,7 +217,7 @@ impl Explainer {
         let mut images: Vec<_> = if images.len() < 2 {
             images.into_iter().map(explained).collect()
         } else {
-            beside(&*self.backend, || images.into_par_iter().map(explained).collect())
+            beside(&*self.backend, || parallel::map(images, explained))
         };
         for (method, planned) in plan.methods.iter().enumerate() {
             if let (Some(destinations), false) =

@@ -3,9 +3,9 @@
 use super::direction::random_direction;
 use super::method::{Estimator, Operator};
 use crate::backend::{Factor, FactorType, Factors, OperatorSource};
+use crate::parallel;
 use crate::patterns::{Component, PatternError, Patterns};
 use crate::weights::{ElementType, Tensor, Weights};
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Elements of a row converted at a time.
@@ -79,17 +79,14 @@ impl Operators {
         for (layer, (fan_in, neurons)) in shapes.into_iter().enumerate() {
             let neuron_scales = operators.neuron_scales(layer, fan_in, neurons);
             operators.layers.push(LayerOperator { fan_in, gain_log2: 0, neuron_scales });
-            let largest = (0..neurons)
-                .into_par_iter()
-                .map(|neuron| {
-                    let mut largest = 0f64;
-                    operators.for_each_piece(layer, neuron, 0, fan_in, |_, values| {
-                        largest = values.iter().fold(largest, |largest, value| largest.max(value.abs()));
-                    });
-                    largest
-                })
-                .reduce(|| 0.0, f64::max);
-            operators.layers[layer].gain_log2 = gain_log2(largest);
+            let largest = parallel::map(0..neurons, |neuron| {
+                let mut largest = 0f64;
+                operators.for_each_piece(layer, neuron, 0, fan_in, |_, values| {
+                    largest = values.iter().fold(largest, |largest, value| largest.max(value.abs()));
+                });
+                largest
+            });
+            operators.layers[layer].gain_log2 = gain_log2(largest.into_iter().fold(0.0, f64::max));
         }
         Ok(operators)
     }
@@ -103,25 +100,22 @@ impl Operators {
             return Vec::new();
         }
         let weight = self.weights.weight(layer);
-        (0..neurons)
-            .into_par_iter()
-            .map(|neuron| {
-                let mut row = vec![0.0; fan_in];
-                weight.read(neuron * fan_in, &mut row);
-                let norm2: f64 = row.iter().map(|&w| f64::from(w) * f64::from(w)).sum();
-                let (product, scale2) = match estimator {
-                    Estimator::Random => {
-                        let direction = |index| random_direction(self.seed, layer, neuron, index);
-                        let product =
-                            row.iter().enumerate().map(|(index, &w)| f64::from(w) * direction(index)).sum();
-                        (product, norm2 * fan_in as f64)
-                    }
-                    _ => (norm2, norm2 * norm2),
-                };
-                // A neuron without weights, or a direction orthogonal to them up to rounding, carries no signal.
-                if norm2 == 0.0 || f64::abs(product) < 1e-12 * scale2.sqrt() { 0.0 } else { 1.0 / product }
-            })
-            .collect()
+        parallel::map(0..neurons, |neuron| {
+            let mut row = vec![0.0; fan_in];
+            weight.read(neuron * fan_in, &mut row);
+            let norm2: f64 = row.iter().map(|&w| f64::from(w) * f64::from(w)).sum();
+            let (product, scale2) = match estimator {
+                Estimator::Random => {
+                    let direction = |index| random_direction(self.seed, layer, neuron, index);
+                    let product =
+                        row.iter().enumerate().map(|(index, &w)| f64::from(w) * direction(index)).sum();
+                    (product, norm2 * fan_in as f64)
+                }
+                _ => (norm2, norm2 * norm2),
+            };
+            // A neuron without weights, or a direction orthogonal to them up to rounding, carries no signal.
+            if norm2 == 0.0 || f64::abs(product) < 1e-12 * scale2.sqrt() { 0.0 } else { 1.0 / product }
+        })
     }
 
     /// Calls `visit` with pieces of a row in float64, without the layer's gain.

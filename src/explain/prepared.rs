@@ -4,6 +4,7 @@ use super::error::PrepareError;
 use super::method::{Method, Operator, Recipe};
 use super::operators::Operators;
 use crate::backend::{Backend, Gate, Pass, PassId, Start};
+use crate::parallel;
 use crate::patterns::Patterns;
 use crate::weights::Weights;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -80,7 +81,7 @@ impl PreparedPasses {
 /// Runs parallel work on the backend's threads where it has some, else on those of the process.
 pub fn beside<R: Send>(backend: &dyn Backend, work: impl FnOnce() -> R + Send) -> R {
     match backend.threads() {
-        Some(threads) => threads.install(work),
+        Some(threads) => parallel::install(threads, work),
         None => work(),
     }
 }

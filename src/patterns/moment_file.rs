@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crc32fast::Hasher;
-use rayon::prelude::*;
 use safetensors::Dtype;
 use serde_json::{Map, Value, json};
 
@@ -20,6 +19,7 @@ use super::moment_fields::{field_shapes, impossible, is_second, no_positions};
 use super::{Component, LayerSource, MomentError};
 use crate::backend::LayerMoments;
 use crate::network::Preprocessing;
+use crate::parallel;
 use crate::weights::{
     Entry, Fingerprint, PlannedTensor, TensorFile, TensorWriter, Weights, printable, shape_text,
 };
@@ -223,7 +223,7 @@ impl MomentFile {
     pub(super) fn add_layer(&self, number: usize, sums: &mut LayerMoments) {
         for (values, (_, entry)) in sums.values_mut().into_iter().zip(&self.layers[number].fields) {
             let bytes = self.file.bytes(entry);
-            values.par_chunks_mut(PIECE).zip(bytes.par_chunks(PIECE * SIZE)).for_each(|(values, bytes)| {
+            parallel::each(values.chunks_mut(PIECE).zip(bytes.chunks(PIECE * SIZE)), |(values, bytes)| {
                 let (bytes, _) = bytes.as_chunks::<SIZE>();
                 for (value, bytes) in values.iter_mut().zip(bytes) {
                     *value += f64::from_le_bytes(*bytes);
@@ -329,8 +329,8 @@ impl StoredLayer {
             if *field == "positions" {
                 decode(bytes, &mut positions);
             }
-            let pieces = bytes.par_chunks(PIECE * SIZE).enumerate();
-            let found = pieces.find_map_first(|(piece, bytes)| {
+            let pieces = bytes.chunks(PIECE * SIZE).enumerate();
+            let found = parallel::find_first(pieces, |(piece, bytes)| {
                 let mut values = vec![0.0; bytes.len() / SIZE];
                 decode(bytes, &mut values);
                 let (index, problem) = impossible(field, positions[0], &values)?;
@@ -423,7 +423,7 @@ fn checksum(file: &TensorFile) -> u32 {
         hasher.update(bytes);
         hasher
     };
-    let pieces: Vec<Hasher> = file.data().par_chunks(PIECE * SIZE).map(hash).collect();
+    let pieces = parallel::map(file.data().chunks(PIECE * SIZE), hash);
     let mut hasher = Hasher::new();
     pieces.iter().for_each(|piece| hasher.combine(piece));
     let mut metadata = file.metadata().clone();

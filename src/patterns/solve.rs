@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rayon::prelude::*;
 use serde_json::{Map, json};
 
 use super::moment_file::{check_layer, check_layer_count, checksum_text};
@@ -13,6 +12,7 @@ use super::{
     Centering, Component, LayerSource, MomentRecord, Outcome, Report, SolveError, Solved, solve_neuron,
 };
 use crate::backend::LayerMoments;
+use crate::parallel;
 use crate::weights::{ElementType, PlannedTensor, Tensor, TensorWriter, Weights};
 
 /// Elements of each component that are solved before they are written: 4 Mi, at most 16 MiB each.
@@ -108,13 +108,13 @@ fn solve_block(
     let fan_in = layer.fan_in();
     let row = (fan_in * options.element.size()).max(1);
     let [positive, negative, linear] = rows;
-    let rows = (positive.par_chunks_mut(row), negative.par_chunks_mut(row), linear.par_chunks_mut(row));
+    let rows = positive.chunks_mut(row).zip(negative.chunks_mut(row)).zip(linear.chunks_mut(row));
     let scratch = || (vec![0f32; fan_in], vec![0.0; fan_in], vec![0.0; fan_in]);
     // All of them rather than the first error that a thread comes to, so that the error is the same every time.
-    neurons
-        .into_par_iter()
-        .zip(rows)
-        .map_init(scratch, |(narrow, wide, pattern), (neuron, (positive, negative, linear))| {
+    parallel::map_with(
+        neurons.zip(rows),
+        scratch,
+        |(narrow, wide, pattern), (neuron, ((positive, negative), linear))| {
             weight.read(neuron * fan_in, narrow);
             wide.iter_mut().zip(&*narrow).for_each(|(wide, narrow)| *wide = f64::from(*narrow));
             let mut stored = |component, row: &mut [u8]| -> Result<Stored, SolveError> {
@@ -134,8 +134,8 @@ fn solve_block(
                 stored(Component::Negative, negative)?,
                 stored(Component::Linear, linear)?,
             ])
-        })
-        .collect()
+        },
+    )
 }
 
 fn metadata(

@@ -1,11 +1,11 @@
 //! Telling weights apart without keeping them.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::error::shape_text;
 use super::tensor::Tensor;
 use crate::hash;
+use crate::parallel;
 
 /// Relative difference of norms, and difference of projections relative to the norm, up to which two copies are the
 /// same weights. Rounding to bfloat16 moves a projection by about 0.1 % of the norm, other weights by about 140 %.
@@ -164,18 +164,16 @@ impl LayerFingerprint {
 /// The sum of squares and the projection of a tensor.
 fn sums(tensor: Tensor<'_>) -> (f64, f64) {
     let pieces = tensor.len().div_ceil(SUMMED);
-    let partial: Vec<(f64, f64)> = (0..pieces)
-        .into_par_iter()
-        .map_init(
-            || vec![0.0; SUMMED],
-            |buffer, piece| {
-                let start = piece * SUMMED;
-                let values = &mut buffer[..SUMMED.min(tensor.len() - start)];
-                tensor.read(start, values);
-                piece_sums(start, values)
-            },
-        )
-        .collect();
+    let partial = parallel::map_with(
+        0..pieces,
+        || vec![0.0; SUMMED],
+        |buffer, piece| {
+            let start = piece * SUMMED;
+            let values = &mut buffer[..SUMMED.min(tensor.len() - start)];
+            tensor.read(start, values);
+            piece_sums(start, values)
+        },
+    );
     partial.iter().fold((0.0, 0.0), |sum, piece| (sum.0 + piece.0, sum.1 + piece.1))
 }
 

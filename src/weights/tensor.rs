@@ -4,8 +4,9 @@ use std::fmt;
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use rayon::prelude::*;
 use safetensors::Dtype;
+
+use crate::parallel;
 
 /// The number type of a tensor's elements: those that networks and patterns are read in. Moments are in float64, and read
 /// by [`crate::patterns::MomentFile`].
@@ -152,7 +153,8 @@ impl<'a> Tensor<'a> {
         let found = if self.data.len() <= piece {
             scan(self.data).then_some(0)
         } else {
-            self.data.par_chunks(piece).position_first(scan)
+            let pieces = self.data.chunks(piece).enumerate();
+            parallel::find_first(pieces, |(number, bytes)| scan(bytes).then_some(number))
         }?;
         self.data[found * piece..].chunks_exact(size).position(scan).map(|index| found * SCANNED + index)
     }

@@ -9,7 +9,7 @@ use super::tiles::{Epilogue, Maps, POSITIONS, SIDE, TileRow};
 use super::winograd::{self, FREQUENCIES, InputTransform, KernelTransform, OutputTransform};
 use super::workspace::{Buffer, Workspace};
 use crate::backend::OperatorSource;
-use rayon::prelude::*;
+use crate::parallel;
 use std::ops::Range;
 
 /// Taps of a 3×3 kernel.
@@ -130,7 +130,8 @@ fn read_taps(
     match direction {
         Direction::Forward => {
             let inputs_at_a_time = 16;
-            taps.par_chunks_mut(inputs_at_a_time * TAPS * neurons).enumerate().for_each(|(block, taps)| {
+            let blocks = taps.chunks_mut(inputs_at_a_time * TAPS * neurons).enumerate();
+            parallel::each(blocks, |(block, taps)| {
                 let mut row = vec![0.0; taps.len() / neurons];
                 for neuron in 0..neurons {
                     source.read(layer, neuron, block * inputs_at_a_time * TAPS, &mut row);
@@ -141,7 +142,7 @@ fn read_taps(
             });
         }
         Direction::Backward => {
-            taps.par_chunks_mut(TAPS * fan_in).enumerate().for_each(|(neuron, taps)| {
+            parallel::each(taps.chunks_mut(TAPS * fan_in).enumerate(), |(neuron, taps)| {
                 let mut row = vec![0.0; TAPS * fan_in];
                 source.read(layer, neuron, 0, &mut row);
                 for (index, &value) in row.iter().enumerate() {
@@ -161,7 +162,7 @@ fn blocks_of_outputs(rows: &[f32], outputs: usize) -> Vec<KernelBlock> {
         let taps = rows.chunks_exact(outputs).flat_map(|row| &row[first..first + count]).copied().collect();
         KernelBlock { first, count, taps, transformed: Vec::new() }
     };
-    (0..outputs).into_par_iter().step_by(CHANNEL_BLOCK).map(block).collect()
+    parallel::map((0..outputs).step_by(CHANNEL_BLOCK), block)
 }
 
 /// Transforms a block's kernels `[input][tap][output]` of `count` outputs to `[frequency][input][output]` with
@@ -285,7 +286,7 @@ fn winograd(
     let tiles_wanted = (1 << 17) / (FREQUENCIES * inputs);
     let rows_at_a_time = rows_per_group(tiles_wanted.clamp(24, 64), per_row);
     let zeros = vec![0.0; inputs];
-    rows.par_chunks_mut(rows_at_a_time).for_each(|group| {
+    parallel::each(rows.chunks_mut(rows_at_a_time), |group| {
         let tiles = group.len() * per_row;
         let input_stride = tiles * inputs + PADDING;
         let mut transformed = workspace.take(FREQUENCIES * input_stride);
@@ -346,7 +347,8 @@ fn winograd_deep(
         // [block of inputs][frequency][tile][input]
         let mut transformed = workspace.take(inputs.div_ceil(INPUT_BLOCK) * FREQUENCIES * input_stride);
         let shared_group = &*group;
-        transformed.par_chunks_mut(FREQUENCIES * input_stride).enumerate().for_each(
+        parallel::each(
+            transformed.chunks_mut(FREQUENCIES * input_stride).enumerate(),
             |(block, transformed)| {
                 let first = block * INPUT_BLOCK;
                 let count = INPUT_BLOCK.min(inputs - first);
@@ -355,47 +357,44 @@ fn winograd_deep(
         );
         // One buffer a block of outputs: [tile][position][output].
         let repeated = repeats.map(|repeats| repeats.of_group(input, group, workspace));
-        let sums: Vec<_> = blocks
-            .par_iter()
-            .map(|&KernelBlock { first, count, ref taps, .. }| {
-                let product_stride = tiles * count + PADDING;
-                let mut products = workspace.take(FREQUENCIES * product_stride);
-                let mut kernels = workspace.take(FREQUENCIES * (INPUT_BLOCK * count + PADDING));
-                for (block, transformed) in transformed.chunks(FREQUENCIES * input_stride).enumerate() {
-                    let first_input = block * INPUT_BLOCK;
-                    let depth = INPUT_BLOCK.min(inputs - first_input);
-                    let kernel_stride = depth * count + PADDING;
-                    let taps = &taps[first_input * TAPS * count..][..depth * TAPS * count];
-                    transform_kernels(taps, count, &mut kernels);
-                    for frequency in 0..FREQUENCIES {
-                        multiply(
-                            (tiles, depth, count),
-                            Matrix { values: &transformed[frequency * input_stride..], stride: depth },
-                            Matrix { values: &kernels[frequency * kernel_stride..], stride: count },
-                            &mut products[frequency * product_stride..],
-                            count,
-                            if block == 0 { Accumulate::Replace } else { Accumulate::Add },
-                        );
-                    }
+        let sums = parallel::map(blocks, |&KernelBlock { first, count, ref taps, .. }| {
+            let product_stride = tiles * count + PADDING;
+            let mut products = workspace.take(FREQUENCIES * product_stride);
+            let mut kernels = workspace.take(FREQUENCIES * (INPUT_BLOCK * count + PADDING));
+            for (block, transformed) in transformed.chunks(FREQUENCIES * input_stride).enumerate() {
+                let first_input = block * INPUT_BLOCK;
+                let depth = INPUT_BLOCK.min(inputs - first_input);
+                let kernel_stride = depth * count + PADDING;
+                let taps = &taps[first_input * TAPS * count..][..depth * TAPS * count];
+                transform_kernels(taps, count, &mut kernels);
+                for frequency in 0..FREQUENCIES {
+                    multiply(
+                        (tiles, depth, count),
+                        Matrix { values: &transformed[frequency * input_stride..], stride: depth },
+                        Matrix { values: &kernels[frequency * kernel_stride..], stride: count },
+                        &mut products[frequency * product_stride..],
+                        count,
+                        if block == 0 { Accumulate::Replace } else { Accumulate::Add },
+                    );
                 }
-                let mut sums = workspace.take(tiles * POSITIONS * count);
-                for (tile, sums) in sums.chunks_exact_mut(POSITIONS * count).enumerate() {
-                    pulp::Arch::new().dispatch(OutputTransform {
-                        products: &products[tile * count..],
-                        frequency_stride: product_stride,
-                        channels: count,
-                        sums,
-                    });
+            }
+            let mut sums = workspace.take(tiles * POSITIONS * count);
+            for (tile, sums) in sums.chunks_exact_mut(POSITIONS * count).enumerate() {
+                pulp::Arch::new().dispatch(OutputTransform {
+                    products: &products[tile * count..],
+                    frequency_stride: product_stride,
+                    channels: count,
+                    sums,
+                });
+            }
+            if let Some(repeated) = &repeated {
+                for (tile, position, exact) in &plain_sums(repeated, taps, count, workspace) {
+                    sums[(tile * POSITIONS + position) * count..][..count].copy_from_slice(exact);
                 }
-                if let Some(repeated) = &repeated {
-                    for (tile, position, exact) in &plain_sums(repeated, taps, count, workspace) {
-                        sums[(tile * POSITIONS + position) * count..][..count].copy_from_slice(exact);
-                    }
-                }
-                (first, count, sums)
-            })
-            .collect();
-        group.par_iter_mut().enumerate().for_each(|(row_index, row)| {
+            }
+            (first, count, sums)
+        });
+        parallel::each(group.iter_mut().enumerate(), |(row_index, row)| {
             for tile_x in 0..per_row {
                 let tile = row_index * per_row + tile_x;
                 for (first, count, sums) in &sums {
@@ -459,7 +458,7 @@ fn im2col(
     let per_row = input.maps.tiles_per_row();
     // A megabyte of gathered patches a task, one row of tiles at a time.
     let tiles_wanted = (1 << 18) / (POSITIONS * depth);
-    rows.par_chunks_mut(rows_per_group(tiles_wanted, per_row)).for_each(|group| {
+    parallel::each(rows.chunks_mut(rows_per_group(tiles_wanted, per_row)), |group| {
         for row in group {
             let mut patches = workspace.take(per_row * POSITIONS * depth);
             let mut sums = workspace.take(per_row * POSITIONS * outputs);
@@ -541,7 +540,7 @@ fn col2im(
     let per_row = input.maps.tiles_per_row();
     // Neighbouring rows of tiles share the products of the two rows of positions between them.
     let rows_at_a_time = 4;
-    rows.par_chunks_mut(rows_at_a_time).for_each(|group| {
+    parallel::each(rows.chunks_mut(rows_at_a_time), |group| {
         for rows in group.chunk_by_mut(|a, b| a.image == b.image) {
             let (image, first_tile_y) = (rows[0].image, rows[0].tile_y);
             let top = (first_tile_y * SIDE).saturating_sub(1);

@@ -3,7 +3,7 @@
 
 use super::simd::vectorised;
 use crate::backend::OperatorSource;
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Partial sums of a dot product: enough independent chains to fill wide vector units. Fixed, so that results do not
 /// depend on the processor's vector width.
@@ -32,7 +32,8 @@ pub fn forward(
 ) -> Vec<f32> {
     let gain = 2f32.powi(source.gain_log2(shape.layer));
     let mut by_neuron = vec![0.0; shape.outputs * images];
-    by_neuron.par_chunks_mut(NEURONS_AT_A_TIME * images).enumerate().for_each(|(block, by_neuron)| {
+    let blocks = by_neuron.chunks_mut(NEURONS_AT_A_TIME * images).enumerate();
+    parallel::each(blocks, |(block, by_neuron)| {
         let mut row = vec![0.0; shape.inputs];
         for (index, z) in by_neuron.chunks_exact_mut(images).enumerate() {
             let neuron = block * NEURONS_AT_A_TIME + index;
@@ -83,29 +84,25 @@ pub fn backward(source: &dyn OperatorSource, shape: DenseShape, r_out: &[f32], i
     let reached: Vec<usize> = (0..shape.outputs)
         .filter(|&neuron| (0..images).any(|image| r_out[image * shape.outputs + neuron] != 0.0))
         .collect();
-    let blocks: Vec<Vec<f32>> = (0..shape.inputs)
-        .into_par_iter()
-        .step_by(INPUTS_AT_A_TIME)
-        .map(|first| {
-            let count = INPUTS_AT_A_TIME.min(shape.inputs - first);
-            let mut row = vec![0.0; count];
-            let mut sums = vec![0.0; images * count];
-            for &neuron in &reached {
-                source.read(shape.layer, neuron, first, &mut row);
-                for (image, sums) in sums.chunks_exact_mut(count).enumerate() {
-                    let r = r_out[image * shape.outputs + neuron];
-                    // Skipped, not added as zero: a sum must not depend on the other images of the batch.
-                    if r != 0.0 {
-                        vectorised(
-                            #[inline(always)]
-                            || sums.iter_mut().zip(&row).for_each(|(sum, &op)| *sum += r * op),
-                        );
-                    }
+    let blocks = parallel::map((0..shape.inputs).step_by(INPUTS_AT_A_TIME), |first| {
+        let count = INPUTS_AT_A_TIME.min(shape.inputs - first);
+        let mut row = vec![0.0; count];
+        let mut sums = vec![0.0; images * count];
+        for &neuron in &reached {
+            source.read(shape.layer, neuron, first, &mut row);
+            for (image, sums) in sums.chunks_exact_mut(count).enumerate() {
+                let r = r_out[image * shape.outputs + neuron];
+                // Skipped, not added as zero: a sum must not depend on the other images of the batch.
+                if r != 0.0 {
+                    vectorised(
+                        #[inline(always)]
+                        || sums.iter_mut().zip(&row).for_each(|(sum, &op)| *sum += r * op),
+                    );
                 }
             }
-            sums
-        })
-        .collect();
+        }
+        sums
+    });
     let mut r_in = vec![0.0; images * shape.inputs];
     for (block, sums) in blocks.iter().enumerate() {
         let (first, count) = (block * INPUTS_AT_A_TIME, sums.len() / images);

@@ -4,7 +4,7 @@ use super::Cpu;
 use super::laps::Laps;
 use crate::backend::perturb::{check_copies, check_images, responses};
 use crate::backend::{AlteredCopy, BackendError, Batch, Filling, First, PatchGrid, Perturber, Pixels};
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Images, and what their patches are replaced with: \[images, 3, height, width\].
 pub(super) struct CpuPerturber<'a> {
@@ -42,7 +42,7 @@ impl Perturber for CpuPerturber<'_> {
         let grid = self.grid;
         assert!(maps.len().is_multiple_of(grid.values()), "{} values of maps", maps.len());
         let ranks = |map: &[f32]| ranks(&patch_sums(map, grid, absolute), first);
-        Ok(self.cpu.threads.install(|| maps.par_chunks_exact(grid.values()).flat_map_iter(ranks).collect()))
+        Ok(self.cpu.threads.install(|| parallel::map(maps.chunks_exact(grid.values()), ranks)).concat())
     }
 
     fn respond(
@@ -54,7 +54,7 @@ impl Perturber for CpuPerturber<'_> {
         check_copies(copies, images.len() / values, grid.patches());
         altered.resize(copies.len() * values, 0.0);
         cpu.threads.install(|| {
-            altered.par_chunks_exact_mut(values).zip(copies).for_each(|(altered, copy)| {
+            parallel::each(altered.chunks_exact_mut(values).zip(copies), |(altered, copy)| {
                 let place = copy.image * values..(copy.image + 1) * values;
                 replace(&images[place.clone()], &fillings[place], *grid, copy, altered);
             });
@@ -70,7 +70,7 @@ impl Perturber for CpuPerturber<'_> {
 fn patch_means(images: &[f32], grid: PatchGrid) -> Vec<f32> {
     let plane = grid.height * grid.width;
     let mut means = vec![0.0; images.len()];
-    means.par_chunks_exact_mut(plane).zip(images.par_chunks_exact(plane)).for_each(|(means, image)| {
+    parallel::each(means.chunks_exact_mut(plane).zip(images.chunks_exact(plane)), |(means, image)| {
         for patch in 0..grid.patches() {
             let (rows, columns) = grid.pixels(patch);
             let pixels = rows.len() * columns.len();

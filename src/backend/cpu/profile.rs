@@ -8,7 +8,7 @@ use crate::backend::profile::{
     Hardware, KernelTime, Part, PartTime, PartsRequest, Profiler, Way, largest_response, median,
 };
 use crate::backend::{BackendError, PassId, Trace};
-use rayon::prelude::*;
+use crate::parallel;
 use std::time::Instant;
 
 /// Rows of a product that a task computes.
@@ -65,14 +65,12 @@ impl Profiler for Cpu {
         for round in 0..=repeats.max(1) {
             let began = Instant::now();
             self.threads.install(|| {
-                c.par_chunks_mut(PRODUCT_ROWS * side).zip(a.par_chunks(PRODUCT_ROWS * side)).for_each(
-                    |(c, a)| {
-                        let shape = (a.len() / side, side, side);
-                        let (a, b) =
-                            (Matrix { values: a, stride: side }, Matrix { values: &b, stride: side });
-                        gemm::multiply(shape, a, b, c, side, Accumulate::Replace);
-                    },
-                );
+                let rows = c.chunks_mut(PRODUCT_ROWS * side).zip(a.chunks(PRODUCT_ROWS * side));
+                parallel::each(rows, |(c, a)| {
+                    let shape = (a.len() / side, side, side);
+                    let (a, b) = (Matrix { values: a, stride: side }, Matrix { values: &b, stride: side });
+                    gemm::multiply(shape, a, b, c, side, Accumulate::Replace);
+                });
             });
             if round > 0 {
                 seconds.push(began.elapsed().as_secs_f64());
@@ -89,9 +87,8 @@ impl Profiler for Cpu {
         for round in 0..=repeats.max(1) {
             let began = Instant::now();
             self.threads.install(|| {
-                to.par_chunks_mut(piece)
-                    .zip(from.par_chunks(piece))
-                    .for_each(|(to, from)| to.copy_from_slice(from));
+                let pieces = to.chunks_mut(piece).zip(from.chunks(piece));
+                parallel::each(pieces, |(to, from)| to.copy_from_slice(from));
             });
             if round > 0 {
                 seconds.push(began.elapsed().as_secs_f64());

@@ -8,7 +8,7 @@
 use super::convolution::{ScaledMaps, TAPS};
 use super::tiles::{Maps, SIDE, TileRow};
 use super::workspace::{Buffer, Workspace};
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Directions to a neighbour, (dy, dx): right, down, down right, down left. The other four are these seen from the
 /// neighbour.
@@ -28,7 +28,7 @@ impl Repeats {
         // One bit a direction: does the input position equal its neighbour? On the maps with their borders of zeros.
         let (rows, columns) = (height + 2, width + 2);
         let mut equal = vec![0u8; images * rows * columns];
-        equal.par_chunks_mut(columns).enumerate().for_each(|(line, equal)| {
+        parallel::each(equal.chunks_mut(columns).enumerate(), |(line, equal)| {
             let (image, y) = (line / rows, (line % rows) as isize - 1);
             compare_row(input, image, y, equal);
         });
@@ -40,7 +40,7 @@ impl Repeats {
         let inside =
             |y: isize, x: isize| (0..height as isize).contains(&y) && (0..width as isize).contains(&x);
         let mut repeated = vec![false; images * height * width];
-        repeated.par_chunks_mut(width.max(1)).enumerate().for_each(|(line, repeated)| {
+        parallel::each(repeated.chunks_mut(width.max(1)).enumerate(), |(line, repeated)| {
             let (image, y) = (line / height, line % height);
             for (x, repeated) in repeated.iter_mut().enumerate() {
                 let here = pair(image, y, x);

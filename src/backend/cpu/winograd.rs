@@ -118,7 +118,10 @@ impl WithSimd for InputTransform<'_> {
         let channels = self.patch[0].len();
         let scale = simd.splat_f32s(self.scale);
         // Cast once: a check of lengths for every vector would cost as much as the arithmetic.
-        let vectors = self.patch.map(|values| S::as_simd_f32s(&values[..channels]).0);
+        let mut vectors: [&[S::f32s]; FREQUENCIES] = [&[]; FREQUENCIES];
+        for (vectors, values) in vectors.iter_mut().zip(self.patch) {
+            *vectors = S::as_simd_f32s(&values[..channels]).0;
+        }
         let whole = channels / S::F32_LANES;
         let mut frequencies = self.transformed.chunks_mut(self.frequency_stride);
         let frequencies: [&mut [f32]; FREQUENCIES] = std::array::from_fn(|_| {
@@ -127,24 +130,30 @@ impl WithSimd for InputTransform<'_> {
         });
         #[expect(clippy::needless_range_loop, reason = "one index into 36 slices")]
         for index in 0..whole {
-            let value = |y: usize, x: usize| simd.mul_f32s(vectors[6 * y + x][index], scale);
-            let columns: [_; 6] =
-                std::array::from_fn(|x| input_1d(simd, std::array::from_fn(|y| value(y, x))));
-            for (v, row) in transposed(columns).into_iter().enumerate() {
-                for (u, value) in input_1d(simd, row).into_iter().enumerate() {
+            let values = in_2d(
+                simd,
+                #[inline(always)]
+                |x| input_1d(simd, x),
+                #[inline(always)]
+                |y, x| simd.mul_f32s(vectors[6 * y + x][index], scale),
+            );
+            for (v, row) in values.into_iter().enumerate() {
+                for (u, value) in row.into_iter().enumerate() {
                     S::as_mut_simd_f32s(frequencies[6 * v + u]).0[index] = value;
                 }
             }
         }
         let rest = whole * S::F32_LANES;
         if rest < channels {
-            let value = |y: usize, x: usize| {
-                simd.mul_f32s(simd.partial_load_f32s(&self.patch[6 * y + x][rest..channels]), scale)
-            };
-            let columns: [_; 6] =
-                std::array::from_fn(|x| input_1d(simd, std::array::from_fn(|y| value(y, x))));
-            for (v, row) in transposed(columns).into_iter().enumerate() {
-                for (u, value) in input_1d(simd, row).into_iter().enumerate() {
+            let values = in_2d(
+                simd,
+                #[inline(always)]
+                |x| input_1d(simd, x),
+                #[inline(always)]
+                |y, x| simd.mul_f32s(simd.partial_load_f32s(&self.patch[6 * y + x][rest..channels]), scale),
+            );
+            for (v, row) in values.into_iter().enumerate() {
+                for (u, value) in row.into_iter().enumerate() {
                     simd.partial_store_f32s(&mut frequencies[6 * v + u][rest..], value);
                 }
             }
@@ -170,14 +179,18 @@ impl WithSimd for KernelTransform<'_> {
             let mut first = 0;
             while first < channels {
                 let count = S::F32_LANES.min(channels - first);
-                let tap = |y: usize, x: usize| {
-                    let at = (3 * y + x) * channels + first;
-                    load(simd, &taps[at..at + count])
-                };
-                let columns: [_; 3] =
-                    std::array::from_fn(|x| kernel_1d(simd, std::array::from_fn(|y| tap(y, x))));
-                for (v, row) in transposed(columns).into_iter().enumerate() {
-                    for (u, value) in kernel_1d(simd, row).into_iter().enumerate() {
+                let values = in_2d(
+                    simd,
+                    #[inline(always)]
+                    |g| kernel_1d(simd, g),
+                    #[inline(always)]
+                    |y, x| {
+                        let at = (3 * y + x) * channels + first;
+                        load(simd, &taps[at..at + count])
+                    },
+                );
+                for (v, row) in values.into_iter().enumerate() {
+                    for (u, value) in row.into_iter().enumerate() {
                         let at = (6 * v + u) * self.frequency_stride + input * channels + first;
                         store(simd, &mut self.transformed[at..at + count], value);
                     }
@@ -204,14 +217,18 @@ impl WithSimd for OutputTransform<'_> {
         let mut first = 0;
         while first < self.channels {
             let count = S::F32_LANES.min(self.channels - first);
-            let product = |y: usize, x: usize| {
-                let at = (6 * y + x) * self.frequency_stride + first;
-                load(simd, &self.products[at..at + count])
-            };
-            let columns: [_; 6] =
-                std::array::from_fn(|x| output_1d(simd, std::array::from_fn(|y| product(y, x))));
-            for (v, row) in transposed(columns).into_iter().enumerate() {
-                for (u, value) in output_1d(simd, row).into_iter().enumerate() {
+            let values = in_2d(
+                simd,
+                #[inline(always)]
+                |m| output_1d(simd, m),
+                #[inline(always)]
+                |y, x| {
+                    let at = (6 * y + x) * self.frequency_stride + first;
+                    load(simd, &self.products[at..at + count])
+                },
+            );
+            for (v, row) in values.into_iter().enumerate() {
+                for (u, value) in row.into_iter().enumerate() {
                     let at = (4 * v + u) * self.channels + first;
                     store(simd, &mut self.sums[at..at + count], value);
                 }
@@ -238,14 +255,18 @@ impl WithSimd for ResponseTransform<'_> {
         let mut first = 0;
         while first < self.channels {
             let count = S::F32_LANES.min(self.channels - first);
-            let response = |y: usize, x: usize| {
-                let at = (4 * y + x) * self.channels + first;
-                load(simd, &self.responses[at..at + count])
-            };
-            let columns: [_; 4] =
-                std::array::from_fn(|x| response_1d(simd, std::array::from_fn(|y| response(y, x))));
-            for (v, row) in transposed(columns).into_iter().enumerate() {
-                for (u, value) in response_1d(simd, row).into_iter().enumerate() {
+            let values = in_2d(
+                simd,
+                #[inline(always)]
+                |y| response_1d(simd, y),
+                #[inline(always)]
+                |y, x| {
+                    let at = (4 * y + x) * self.channels + first;
+                    load(simd, &self.responses[at..at + count])
+                },
+            );
+            for (v, row) in values.into_iter().enumerate() {
+                for (u, value) in row.into_iter().enumerate() {
                     let at = (6 * v + u) * self.frequency_stride + first;
                     store(simd, &mut self.transformed[at..at + count], value);
                 }
@@ -271,14 +292,18 @@ impl WithSimd for TapTransform<'_> {
         let mut first = 0;
         while first < self.channels {
             let count = S::F32_LANES.min(self.channels - first);
-            let product = |y: usize, x: usize| {
-                let at = (6 * y + x) * self.frequency_stride + first;
-                load(simd, &self.products[at..at + count])
-            };
-            let columns: [_; 6] =
-                std::array::from_fn(|x| tap_1d(simd, std::array::from_fn(|y| product(y, x))));
-            for (v, row) in transposed(columns).into_iter().enumerate() {
-                for (u, value) in tap_1d(simd, row).into_iter().enumerate() {
+            let values = in_2d(
+                simd,
+                #[inline(always)]
+                |m| tap_1d(simd, m),
+                #[inline(always)]
+                |y, x| {
+                    let at = (6 * y + x) * self.frequency_stride + first;
+                    load(simd, &self.products[at..at + count])
+                },
+            );
+            for (v, row) in values.into_iter().enumerate() {
+                for (u, value) in row.into_iter().enumerate() {
                     let at = (3 * v + u) * self.channels + first;
                     store(simd, &mut self.sums[at..at + count], value);
                 }
@@ -288,12 +313,32 @@ impl WithSimd for TapTransform<'_> {
     }
 }
 
-/// Columns to rows.
+/// M X Mᵀ, where `transform` multiplies by M and `value(y, x)` gives X.
+///
+/// With loops: what `std::array::from_fn` wraps a closure in is not always inlined, and functions of their own are compiled without
+/// the vector instructions.
 #[inline(always)]
-fn transposed<V: Copy, const ROWS: usize, const COLUMNS: usize>(
-    columns: [[V; ROWS]; COLUMNS],
-) -> [[V; COLUMNS]; ROWS] {
-    std::array::from_fn(|row| std::array::from_fn(|column| columns[column][row]))
+fn in_2d<S: Simd, const FROM: usize, const TO: usize>(
+    simd: S,
+    transform: impl Fn([S::f32s; FROM]) -> [S::f32s; TO],
+    value: impl Fn(usize, usize) -> S::f32s,
+) -> [[S::f32s; TO]; TO] {
+    let zero = simd.splat_f32s(0.0);
+    let mut rows = [[zero; FROM]; TO];
+    for x in 0..FROM {
+        let mut column = [zero; FROM];
+        for (y, element) in column.iter_mut().enumerate() {
+            *element = value(y, x);
+        }
+        for (row, element) in rows.iter_mut().zip(transform(column)) {
+            row[x] = element;
+        }
+    }
+    let mut transformed = [[zero; TO]; TO];
+    for (transformed, row) in transformed.iter_mut().zip(rows) {
+        *transformed = transform(row);
+    }
+    transformed
 }
 
 /// Loads up to a vector's worth of values (missing lanes are zero).

@@ -9,7 +9,7 @@ use super::options::Precision;
 use super::params::VGGX_STORED_LOG2;
 use super::plan::{Geometry, Input};
 use crate::backend::{BackendError, Batch, Pixels};
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Refuses a batch that is not of the size it claims, or not where it claims to be.
 pub(super) fn check(device: &Device, batch: &Batch) -> Result<(), BackendError> {
@@ -66,7 +66,7 @@ pub(super) fn fill(
         Pixels::Rgb8(pixels) => {
             let pixels = &pixels[first * values..][..count * values];
             let (to, rest) = upload[..images * values].split_at_mut(pixels.len());
-            to.par_chunks_mut(1 << 20).zip(pixels.par_chunks(1 << 20)).for_each(|(to, from)| {
+            parallel::each(to.chunks_mut(1 << 20).zip(pixels.chunks(1 << 20)), |(to, from)| {
                 to.copy_from_slice(from);
             });
             rest.fill(0);
@@ -77,11 +77,9 @@ pub(super) fn fill(
             let image_bytes = values * size_of::<f32>();
             let (to, behind) = upload.split_at_mut(scales);
             let (to, rest) = to[..images * image_bytes].split_at_mut(count * image_bytes);
-            let written: Vec<(u32, i32, bool)> = to
-                .par_chunks_exact_mut(image_bytes)
-                .zip(planes.par_chunks_exact(values))
-                .map(|(to, from)| fill_image(from, precision, to))
-                .collect();
+            let pairs = to.chunks_exact_mut(image_bytes).zip(planes.chunks_exact(values));
+            let written: Vec<(u32, i32, bool)> =
+                parallel::map(pairs, |(to, from)| fill_image(from, precision, to));
             rest.fill(0);
             let mut largest: Vec<u32> = written.iter().map(|&(largest, _, _)| largest).collect();
             let mut exponents: Vec<i32> = written.iter().map(|&(_, exponent, _)| exponent).collect();

@@ -11,8 +11,8 @@ use super::params::{
 use super::plan::{padded, per_value};
 use crate::backend::chain::Chain;
 use crate::backend::{BackendError, Factor, FactorType, Factors, OperatorSource};
+use crate::parallel;
 use crate::threads::Threads;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Float8 as operators are laid out in it: their largest magnitude lies in [2⁷, 2⁸), where 448 is the largest number.
@@ -288,7 +288,7 @@ impl Preparation {
             // Pages of the file are read by several threads.
             const PAGES: usize = 1 << 20;
             let source = &factor.bytes[start..][..piece.len()];
-            piece.par_chunks_mut(PAGES).zip(source.par_chunks(PAGES)).for_each(|(to, from)| {
+            parallel::each(piece.chunks_mut(PAGES).zip(source.chunks(PAGES)), |(to, from)| {
                 to.copy_from_slice(from);
             });
         })?;
@@ -313,7 +313,7 @@ impl Preparation {
                 rest = behind;
                 spans.push((neuron, offset, span));
             }
-            spans.into_par_iter().for_each(|(neuron, offset, span)| {
+            parallel::each(spans, |(neuron, offset, span)| {
                 let mut row = vec![0f32; span.len()];
                 source.read(shape.layer, neuron, offset, &mut row);
                 for (to, value) in span.iter_mut().zip(row) {

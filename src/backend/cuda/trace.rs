@@ -11,7 +11,7 @@ use super::slot::{DevicePass, Engine, PartResults};
 use super::slot_pool::Lease;
 use super::{Cuda, Precision};
 use crate::backend::{BackendError, Batch, PassId, Relevance, Start, Trace};
-use rayon::prelude::*;
+use crate::parallel;
 use std::cell::RefCell;
 
 /// A forward pass that has run on a [`Cuda`] backend. It keeps a slot busy until it is dropped.
@@ -197,7 +197,7 @@ impl<'a> CudaTrace<'a> {
                 fill_request(upload, plan, engine, pass, &starts)
             })?;
             let read = |(image, start)| read(&results, image, start);
-            engine.threads.install(|| list.par_extend(starts.par_iter().enumerate().map(read)));
+            list.extend(engine.threads.install(|| parallel::map(starts.iter().enumerate(), read)));
         }
         Ok(list)
     }

@@ -12,8 +12,8 @@ use crate::output::manifest::{ManifestWriter, Row};
 use crate::output::resume::Resume;
 use crate::output::run_record::Counts;
 use crate::output::{OutputError, Writer};
+use crate::parallel;
 use crate::pipeline::{Entry, Stage, Stages};
-use rayon::prelude::*;
 use std::error::Error;
 
 /// The results of a run so far.
@@ -83,7 +83,7 @@ impl<'a> Results<'a> {
             Ok(self.write_image(input, image, explained?))
         };
         let written: Vec<Result<Result<Row, OutputError>, ExplainError>> =
-            stages.time(Stage::Encode, || loaded.into_par_iter().zip(explained).map(write).collect());
+            stages.time(Stage::Encode, || parallel::map(loaded.into_iter().zip(explained), write));
         let mut written = written.into_iter();
         // The entries first: the positions that are left are those of the batches to come.
         for (entry, position) in batch.entries.iter().zip(positions) {

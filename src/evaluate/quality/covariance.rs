@@ -1,8 +1,7 @@
 //! The covariance of a layer's inputs, from its second moments.
 
-use rayon::prelude::*;
-
 use crate::backend::{LayerMoments, SecondMoments};
+use crate::parallel;
 
 /// Rows that are made by a thread from a triangle: long enough stretches of its rows are then read at a time.
 const STRIP: usize = 32;
@@ -55,7 +54,9 @@ impl<'a> Covariance<'a> {
             }
             SecondMoments::Convolution(lags) => {
                 let mut square = lags.patches(self.moments.shape[1]);
-                square.par_chunks_mut(fan_in).enumerate().for_each(|(row, values)| self.centre(row, values));
+                parallel::each(square.chunks_mut(fan_in).enumerate(), |(row, values)| {
+                    self.centre(row, values)
+                });
                 square
             }
         }
@@ -67,7 +68,7 @@ impl<'a> Covariance<'a> {
     /// When Σ is not [made by rows](Covariance::is_made_by_rows).
     pub fn rows(&self, first: usize, into: &mut [f64]) {
         let (triangle, fan_in) = (self.triangle(), self.fan_in());
-        into.par_chunks_mut(STRIP * fan_in).enumerate().for_each(|(strip, into)| {
+        parallel::each(into.chunks_mut(STRIP * fan_in).enumerate(), |(strip, into)| {
             let first = first + strip * STRIP;
             let count = into.len() / fan_in;
             for (row, values) in (first..).zip(into.chunks_mut(fan_in)) {

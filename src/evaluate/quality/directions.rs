@@ -5,9 +5,8 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::explain::random_direction;
+use crate::parallel;
 use crate::weights::Tensor;
 
 /// wᵀa relative to |w||a| up to which they are orthogonal.
@@ -30,7 +29,8 @@ pub enum Direction<'a> {
 /// Reads neurons of a tensor in float64, \[K\] each, one after the other.
 pub fn read(tensor: Tensor<'_>, neurons: Range<usize>, fan_in: usize) -> Vec<f64> {
     let mut values = vec![0.0; neurons.len() * fan_in];
-    values.par_chunks_mut(fan_in).zip(neurons).for_each_init(
+    parallel::map_with(
+        values.chunks_mut(fan_in).zip(neurons),
         || vec![0f32; fan_in],
         |narrow, (values, neuron)| {
             tensor.read(neuron * fan_in, narrow);
@@ -55,7 +55,7 @@ impl Direction<'_> {
             Direction::Pattern(tensor) => read(tensor, neurons, fan_in),
             Direction::Random { seed } => {
                 let mut values = vec![0.0; weights.len()];
-                values.par_chunks_mut(fan_in).zip(neurons).for_each(|(values, neuron)| {
+                parallel::each(values.chunks_mut(fan_in).zip(neurons), |(values, neuron)| {
                     for (index, value) in values.iter_mut().enumerate() {
                         *value = random_direction(seed, layer, neuron, index);
                     }
@@ -71,7 +71,7 @@ impl Direction<'_> {
             direction.iter_mut().for_each(|value| *value *= factor);
             is_held
         };
-        let held = values.par_chunks_mut(fan_in).zip(weights.par_chunks(fan_in)).map(scale).collect();
+        let held = parallel::map(values.chunks_mut(fan_in).zip(weights.chunks(fan_in)), scale);
         (values, held)
     }
 }

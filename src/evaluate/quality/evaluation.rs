@@ -1,7 +1,5 @@
 //! ρ of functionals on a set of positions of its own.
 
-use rayon::prelude::*;
-
 use super::constant::is_constant;
 use super::covariance::Covariance;
 use super::directions::dot;
@@ -10,6 +8,7 @@ use super::functional::CANCELLED;
 use super::multiplier::Multiplier;
 use super::neuron_sums::NeuronSums;
 use super::report::{Reason, Rho};
+use crate::parallel;
 
 /// The set that ρ is taken on, of one layer.
 pub struct Evaluation<'a> {
@@ -72,7 +71,7 @@ impl<'a> Evaluation<'a> {
                 let value = correlation.is_finite().then(|| 1.0 - correlation.clamp(-1.0, 1.0));
                 Ok(Rho { value, in_sample })
             };
-            correlations.par_iter().enumerate().map(neuron).collect()
+            parallel::map(correlations.iter().enumerate(), neuron)
         };
         estimators.iter().zip(products).map(rho).collect()
     }

@@ -1,8 +1,7 @@
 //! The Cholesky factor of a layer's covariance.
 
-use rayon::prelude::*;
-
 use super::triangular::{decompose, multiply_transposed, solve};
+use crate::parallel;
 
 /// What is added to the diagonal, relative to its mean: at first so little that only directions in which x never varies
 /// notice it. Sums that were made in float32 may need more.
@@ -53,8 +52,8 @@ impl Factor {
         let fan_in = self.fan_in;
         let product = multiply_transposed(&self.lower, fan_in, columns);
         let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
-        let pairs = product.par_chunks(fan_in).zip(columns.par_chunks(fan_in));
-        pairs.map(|(product, column)| square(product) - self.added * square(column)).collect()
+        let pairs = product.chunks(fan_in).zip(columns.chunks(fan_in));
+        parallel::map(pairs, |(product, column)| square(product) - self.added * square(column))
     }
 }
 

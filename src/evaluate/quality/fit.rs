@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::constant::is_constant;
 use super::directions::{Direction, dot, read};
 use super::factor::Factor;
 use super::functional::{BASIS, Products, one_component, two_component};
 use super::neuron_sums::NeuronSums;
 use super::report::{Reason, Rho};
+use crate::parallel;
 use crate::weights::Tensor;
 
 /// Values of a block of neurons, \[neurons, K\]: 64 MiB.
@@ -124,7 +123,7 @@ impl Fit<'_> {
             }
             Ok(one_component(inverse + ridge, block.variances[index]))
         };
-        let correlations = linear.par_chunks_mut(fan_in).enumerate().map(neuron).collect();
+        let correlations = parallel::map(linear.chunks_mut(fan_in).enumerate(), neuron);
         Functionals { tau: vec![0.0; block.neurons.len()], linear, correlations }
     }
 
@@ -183,7 +182,8 @@ impl Fit<'_> {
             }
             (dot(&best.weights, &products.tau), Ok(best.correlation))
         };
-        let (tau, correlations) = linear.par_chunks_mut(fan_in).enumerate().map(neuron).unzip();
+        let neurons = parallel::map(linear.chunks_mut(fan_in).enumerate(), neuron);
+        let (tau, correlations) = neurons.into_iter().unzip();
         Functionals { linear, tau, correlations }
     }
 }

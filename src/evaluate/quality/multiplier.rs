@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::covariance::Covariance;
 use super::factor::mean_diagonal;
+use crate::parallel;
 use crate::products::{self, Accumulate, Kernels, Strides, View};
 
 /// Columns of V that one task multiplies.
@@ -48,8 +47,8 @@ impl<'a> Multiplier<'a> {
             let panel = View { values, strides: Strides::row_major(fan_in) };
             let strides = Strides::column_major(fan_in);
             for (columns, product) in matrices.iter().zip(&mut products) {
-                let tasks = product.par_chunks_mut(TASK * fan_in).zip(columns.par_chunks(TASK * fan_in));
-                tasks.for_each(|(product, columns)| {
+                let tasks = product.chunks_mut(TASK * fan_in).zip(columns.chunks(TASK * fan_in));
+                parallel::each(tasks, |(product, columns)| {
                     let shape = (rows.len(), fan_in, columns.len() / fan_in);
                     let columns = View { values: columns, strides };
                     let into = (&mut product[rows.start..], strides);

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::backend::LayerMoments;
+use crate::parallel;
 
 /// Sums of a layer that are read neuron by neuron.
 pub struct NeuronSums<'a>(&'a LayerMoments);
@@ -24,7 +23,7 @@ impl<'a> NeuronSums<'a> {
     pub fn with_active(&self, neurons: Range<usize>) -> Vec<f64> {
         let (fan_in, positions) = (self.0.fan_in(), self.0.positions);
         let mut values = self.0.positive_xy[neurons.start * fan_in..neurons.end * fan_in].to_vec();
-        values.par_chunks_mut(fan_in).zip(neurons).for_each(|(values, neuron)| {
+        parallel::each(values.chunks_mut(fan_in).zip(neurons), |(values, neuron)| {
             let active = self.active_mean(neuron);
             for (value, x) in values.iter_mut().zip(&self.0.x) {
                 *value = (*value - x * active) / positions;

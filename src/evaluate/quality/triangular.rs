@@ -5,8 +5,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
+use crate::parallel;
 use crate::products::{Accumulate, Kernels, Strides, View, multiply};
 
 /// Columns that are decomposed one by one.
@@ -37,7 +36,7 @@ fn decompose_columns(columns: &mut [f64], size: usize, first: usize) -> bool {
     }
     let kernels = Kernels::best();
     let strides = Strides::column_major(size);
-    right.par_chunks_mut(TASK * size).enumerate().for_each(|(task, right)| {
+    parallel::each(right.chunks_mut(TASK * size).enumerate(), |(task, right)| {
         // The rows from the diagonal of the task's first column on.
         let top = first + half + task * TASK;
         let columns = right.len() / size;
@@ -75,7 +74,7 @@ fn subtract(from: &mut [f64], values: &[f64], factor: f64) {
 
 /// (LLᵀ)⁻¹ C of columns C, each \[K\], one after the other; in their place.
 pub fn solve(lower: &[f64], size: usize, columns: &mut [f64]) {
-    columns.par_chunks_mut((SIDES * size).max(1)).for_each(|columns| {
+    parallel::each(columns.chunks_mut((SIDES * size).max(1)), |columns| {
         forward(lower, size, columns);
         backward(lower, size, columns);
     });
@@ -148,7 +147,7 @@ pub fn multiply_transposed(lower: &[f64], size: usize, columns: &[f64]) -> Vec<f
     let strides = Strides::column_major(size);
     let mut products = vec![0.0; columns.len()];
     let length = (SIDES * size).max(1);
-    products.par_chunks_mut(length).zip(columns.par_chunks(length)).for_each(|(products, columns)| {
+    parallel::each(products.chunks_mut(length).zip(columns.chunks(length)), |(products, columns)| {
         let count = columns.len() / size;
         for rows in blocks(size) {
             let rest = size - rows.end;

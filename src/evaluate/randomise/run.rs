@@ -5,9 +5,9 @@ use super::weights::randomised;
 use super::{LayerSimilarities, RandomiseError, Similarity};
 use crate::backend::{Backend, Batch, Pixels};
 use crate::explain::{Detail, ExplainError, Explained, Explainer, Exponent, Input, Method, Request, Target};
+use crate::parallel;
 use crate::patterns::Patterns;
 use crate::weights::Weights;
-use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -116,8 +116,8 @@ pub fn randomise(
             let pair = originals[image].as_ref().map(|maps| (maps, again));
             alike.push(match pair {
                 Some((originals, Ok(again))) => maps(again).map(|again| {
-                    let pairs = originals.par_iter().zip(&again);
-                    pairs.map(|(one, other)| one.similarity(other, settings.size.1)).collect()
+                    let pairs = originals.iter().zip(&again);
+                    parallel::map(pairs, |(one, other)| one.similarity(other, settings.size.1))
                 }),
                 Some((_, Err(error))) => {
                     targets[image] = Err(error);

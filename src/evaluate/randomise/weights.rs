@@ -2,12 +2,15 @@
 
 use super::RandomiseError;
 use crate::network::PreprocessingOverrides;
+use crate::parallel;
 use crate::random::{normal, scatter};
 use crate::weights::{ElementType, NewTensor, Tensor, Weights, write_tensors};
-use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Numbers drawn at a time.
+const DRAWN: usize = 1 << 12;
 
 /// Writes a network's weights to `path` and opens them: those of the layers that `is_random` chooses, by their number among
 /// the layers with weights, drawn anew, and the others as they are. A layer's weights become independent normal numbers with mean zero, as
@@ -56,8 +59,12 @@ fn drawn_anew(tensor: Tensor, stream: u64) -> Vec<u8> {
     let square =
         values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>() / values.len().max(1) as f64;
     let deviation = square.sqrt();
-    (0..values.len())
-        .into_par_iter()
-        .flat_map_iter(|index| ((deviation * normal(stream, index as u64)) as f32).to_le_bytes())
-        .collect()
+    let mut bytes = vec![0; values.len() * size_of::<f32>()];
+    parallel::each(bytes.as_chunks_mut().0.chunks_mut(DRAWN).enumerate(), |(piece, values)| {
+        for (index, value) in values.iter_mut().enumerate() {
+            let index = piece * DRAWN + index;
+            *value = ((deviation * normal(stream, index as u64)) as f32).to_le_bytes();
+        }
+    });
+    bytes
 }

@@ -1,8 +1,7 @@
 //! Constants before and after a layer, folded into its weight and bias in float64 and rounded once.
 
-use rayon::prelude::*;
-
 use super::affine::Affine;
+use crate::parallel;
 
 /// A layer's weight and bias with the constants around it in them:
 /// α·(w·(s⊙x + t) + b) + β = (α·w⊙s)·x + α·(b + w·t) + β, neuron by neuron.
@@ -19,23 +18,18 @@ pub(super) fn fold(
     let outputs = bias.len();
     let fan_in = weight.len() / outputs.max(1);
     let mut folded = vec![0.0; weight.len()];
-    let biases = folded
-        .par_chunks_mut(fan_in.max(1))
-        .enumerate()
-        .map(|(output, row)| {
-            let (factor, summand) =
-                after.map_or((1.0, 0.0), |after| (after.scale[output], after.shift[output]));
-            let mut sum = f64::from(bias[output]);
-            for (index, (folded, &weight)) in row.iter_mut().zip(&weight[output * fan_in..]).enumerate() {
-                let weight = f64::from(weight);
-                let (scale, shift) = before
-                    .map_or((1.0, 0.0), |before| (before.scale[index / taps], before.shift[index / taps]));
-                sum += weight * shift;
-                *folded = (factor * weight * scale) as f32;
-            }
-            (factor * sum + summand) as f32
-        })
-        .collect();
+    let biases = parallel::map(folded.chunks_mut(fan_in.max(1)).enumerate(), |(output, row)| {
+        let (factor, summand) = after.map_or((1.0, 0.0), |after| (after.scale[output], after.shift[output]));
+        let mut sum = f64::from(bias[output]);
+        for (index, (folded, &weight)) in row.iter_mut().zip(&weight[output * fan_in..]).enumerate() {
+            let weight = f64::from(weight);
+            let (scale, shift) =
+                before.map_or((1.0, 0.0), |before| (before.scale[index / taps], before.shift[index / taps]));
+            sum += weight * shift;
+            *folded = (factor * weight * scale) as f32;
+        }
+        (factor * sum + summand) as f32
+    });
     (folded, biases)
 }
 

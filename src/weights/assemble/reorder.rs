@@ -1,8 +1,7 @@
 //! Weights in a file's order of extents, brought into torchvision's.
 
-use rayon::prelude::*;
-
 use super::super::import::{DenseAxes, FlattenOrder, KernelAxes};
+use crate::parallel;
 
 /// Elements of `SIZE` bytes.
 type Elements<'a, const SIZE: usize> = &'a [[u8; SIZE]];
@@ -33,7 +32,7 @@ fn convolution_of<const SIZE: usize>(
 ) -> Vec<u8> {
     let (source, _): (Elements<'_, SIZE>, _) = bytes.as_chunks();
     let mut result = vec![0; outputs * inputs * 9 * SIZE];
-    result.par_chunks_mut(inputs * 9 * SIZE).enumerate().for_each(|(output, row)| {
+    parallel::each(result.chunks_mut(inputs * 9 * SIZE).enumerate(), |(output, row)| {
         let (row, _) = row.as_chunks_mut::<SIZE>();
         for input in 0..inputs {
             for tap in 0..kernel * kernel {
@@ -79,7 +78,7 @@ fn dense_of<const SIZE: usize>(
     let (source, _): (Elements<'_, SIZE>, _) = bytes.as_chunks();
     let positions = inputs / channels;
     let mut result = vec![0; outputs * inputs * SIZE];
-    result.par_chunks_mut(TOGETHER * inputs * SIZE).enumerate().for_each(|(group, rows)| {
+    parallel::each(result.chunks_mut(TOGETHER * inputs * SIZE).enumerate(), |(group, rows)| {
         let (rows, _) = rows.as_chunks_mut::<SIZE>();
         let first = group * TOGETHER;
         let together = rows.len() / inputs;

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use rayon::prelude::*;
 
 use super::super::error::{WeightProblem, shape_text};
 use super::super::tensor::ElementType;
+use crate::parallel;
 
 /// Elements looked at as one piece of work.
 const SCANNED: usize = 1 << 14;
@@ -158,10 +158,10 @@ impl Array {
         let Self { name, element, shape, .. } = &self;
         let (name, element, shape) = (name.clone(), *element, shape.clone());
         let bytes = self.into_bytes()?;
+        let pieces = bytes.chunks(SCANNED * element.size());
+        let has_number = |piece: &[u8]| element.decode(piece).iter().any(|value| !value.is_nan());
         let undefined = !bytes.is_empty()
-            && bytes
-                .par_chunks(SCANNED * element.size())
-                .all(|piece| element.decode(piece).iter().all(|value| value.is_nan()));
+            && parallel::find_first(pieces, |piece| has_number(piece).then_some(())).is_none();
         let data = match bytes {
             Bytes::Mapped { map, range } => Data::Mapped { map, range },
             Bytes::Owned(bytes) => Data::Owned(bytes),

@@ -1,6 +1,6 @@
 //! Elements that lie in another order than row-major: transposed tensors, Fortran's order.
 
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Whether elements of this shape and these strides follow each other without gaps, row-major.
 pub(super) fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
@@ -47,7 +47,7 @@ fn gather_of<const SIZE: usize>(source: &[u8], shape: &[usize], strides: &[usize
     let shape = shape.get(1..).unwrap_or_default();
     let row: usize = shape.iter().product();
     let mut out = vec![0; count * SIZE];
-    out.par_chunks_mut(TOGETHER * row * SIZE).enumerate().for_each(|(group, out)| {
+    parallel::each(out.chunks_mut(TOGETHER * row * SIZE).enumerate(), |(group, out)| {
         let (out, _) = out.as_chunks_mut::<SIZE>();
         let first = group * TOGETHER * first_stride;
         let mut index = vec![0_usize; shape.len()];

@@ -3,7 +3,7 @@
 use crate::backend::cpu::convolution::TAPS;
 use crate::backend::cpu::simd::vectorised;
 use crate::backend::cpu::tiles::Maps;
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Σx over all patches of the `valid` images, \[channels, 3, 3\]. Taps above their position reach all rows but the last
 /// one, taps below it all but the first, and so for columns.
@@ -14,7 +14,7 @@ pub fn patch_sums(values: &[f32], maps: Maps, valid: &[usize]) -> Vec<f64> {
     let line = |&(image, y): &(usize, usize)| {
         tap_sums(&values[(image * height + y) * width * channels..][..width * channels], channels)
     };
-    let sums: Vec<[Vec<f64>; 3]> = lines.par_iter().map(line).collect();
+    let sums: Vec<[Vec<f64>; 3]> = parallel::map(&lines, line);
     let mut patches = vec![0.0; channels * TAPS];
     for (&(_, y), sums) in lines.iter().zip(&sums) {
         for tap in 0..TAPS {

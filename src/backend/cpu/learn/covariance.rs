@@ -9,7 +9,7 @@ use crate::backend::cpu::convolution::TAPS;
 use crate::backend::cpu::simd::vectorised;
 use crate::backend::cpu::tiles::Maps;
 use crate::backend::cpu::workspace::Workspace;
-use rayon::prelude::*;
+use crate::parallel;
 use std::ops::Range;
 
 /// Neurons of one product: its sums and a piece of both operands stay in the L2 cache.
@@ -100,8 +100,9 @@ pub fn add(layer: &mut LayerMoments, responses: &Responses, workspace: &Workspac
     let slices = input.slices();
     let rows = NEURONS * fan_in;
     let spans = spans(responses, PIECES.div_ceil(outputs.div_ceil(NEURONS) * slices.len()));
-    let sums = layer.positive_x.par_chunks_mut(rows).zip(layer.positive_xy.par_chunks_mut(rows));
-    sums.zip(layer.negative_xy.par_chunks_mut(rows)).enumerate().for_each(
+    let sums = layer.positive_x.chunks_mut(rows).zip(layer.positive_xy.chunks_mut(rows));
+    parallel::each(
+        sums.zip(layer.negative_xy.chunks_mut(rows)).enumerate(),
         |(block, ((positive_x, positive_xy), negative_xy))| {
             let first = block * NEURONS;
             let neurons = first..outputs.min(first + NEURONS);
@@ -109,7 +110,7 @@ pub fn add(layer: &mut LayerMoments, responses: &Responses, workspace: &Workspac
                 let block = Block { responses, slice: slice.clone(), neurons: neurons.clone() };
                 block.product(&spans, workspace)
             };
-            let products: Vec<Vec<f64>> = slices.par_iter().map(product).collect();
+            let products: Vec<Vec<f64>> = parallel::map(&slices, product);
             for (slice, product) in slices.iter().zip(&products) {
                 let width = slice.len() * input.taps();
                 let start = slice.start * input.taps();
@@ -159,7 +160,7 @@ impl Block<'_> {
             Algorithm::Plain => products::sum(self, span.clone(), workspace),
             Algorithm::Winograd => winograd::sum(self, span.clone(), workspace),
         };
-        let mut parts = spans.par_iter().map(span).collect::<Vec<_>>().into_iter();
+        let mut parts = parallel::map(spans, span).into_iter();
         let mut total = parts.next().unwrap_or_default();
         for part in parts {
             total.iter_mut().zip(&part).for_each(|(total, part)| *total += part);

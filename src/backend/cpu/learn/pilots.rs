@@ -7,7 +7,7 @@
 use super::CHUNK;
 use crate::backend::LayerMoments;
 use crate::backend::cpu::simd::vectorised;
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Positions whose z are summed in float32 before they are added in float64.
 const SHORT: usize = 32;
@@ -51,7 +51,7 @@ impl Statistics {
         // Pieces of a fixed size, summed in their order.
         let pieces: Vec<&[f32]> =
             valid.iter().flat_map(|&index| image(index).chunks(CHUNK * outputs)).collect();
-        let firsts: Vec<Sums> = pieces.par_iter().map(|piece| Sums::plain(piece, outputs)).collect();
+        let firsts: Vec<Sums> = parallel::map(&pieces, |piece| Sums::plain(piece, outputs));
         let (counts, plain) = Sums::total(&firsts, outputs);
         let pilot = |neuron: usize, side: usize| {
             let (count, sum) = (counts[side][neuron], plain[side][neuron]);
@@ -59,8 +59,7 @@ impl Statistics {
         };
         let pilots: [Vec<f32>; 2] =
             [0, 1].map(|side| (0..outputs).map(|neuron| pilot(neuron, side)).collect());
-        let seconds: Vec<[Vec<f64>; 4]> =
-            pieces.par_iter().map(|piece| centred(piece, outputs, &pilots)).collect();
+        let seconds: Vec<[Vec<f64>; 4]> = parallel::map(&pieces, |piece| centred(piece, outputs, &pilots));
         let mut sums = [0, 1, 2, 3].map(|_| vec![0.0; outputs]);
         for piece in &seconds {
             for (sums, piece) in sums.iter_mut().zip(piece) {

@@ -3,7 +3,7 @@
 use crate::backend::cpu::simd::{magnitude_bits, vectorised};
 use crate::backend::cpu::tiles::{Epilogue, Maps, SIDE, TileRow};
 use crate::backend::cpu::workspace::{Buffer, Workspace};
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Stores z as it is: \[images, height, width, channels\].
 pub struct SignedResponses<'a> {
@@ -60,7 +60,8 @@ pub fn rectify_and_pool<'a>(
     let mut values = workspace.take(stored.len());
     let Maps { height, width, channels, .. } = maps;
     let relu = |z: f32| if z > 0.0 { z } else { 0.0 };
-    values.par_chunks_mut((stored.width * channels).max(1)).enumerate().for_each(|(line, values)| {
+    let lines = values.chunks_mut((stored.width * channels).max(1)).enumerate();
+    parallel::each(lines, |(line, values)| {
         let (image, y) = (line / stored.height, line % stored.height);
         let row = |y: usize| &z[(image * height + y) * width * channels..][..width * channels];
         vectorised(

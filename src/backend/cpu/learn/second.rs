@@ -64,6 +64,7 @@ mod tests {
     use super::*;
     use crate::backend::cpu::tiles::Maps;
     use crate::backend::moments::plain::{self, Map};
+    use crate::threads::Threads;
 
     /// Rounding of float32, relative.
     const UNIT: f64 = 1.0 / (1u64 << 24) as f64;
@@ -216,8 +217,8 @@ mod tests {
             })
             .collect();
         let with_threads = |threads: usize| -> Vec<SecondMoments> {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            pool.install(|| {
+            let threads = Threads::new(threads, "test").expect("threads");
+            threads.install(|| {
                 let of = |mut second: SecondMoments, maps: Maps, first: &[f32], then: &[f32]| {
                     add_batch(&mut second, first, maps);
                     add_batch(&mut second, then, maps);

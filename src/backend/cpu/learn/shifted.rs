@@ -14,7 +14,7 @@ use crate::backend::cpu::gemm::{Accumulate, Matrix, multiply};
 use crate::backend::cpu::simd::vectorised;
 use crate::backend::cpu::tiles::split_off;
 use crate::backend::cpu::workspace::{Buffer, Workspace};
-use rayon::prelude::*;
+use crate::parallel;
 use std::ops::Range;
 
 /// Positions summed in float32 before the sum goes on in float64.
@@ -136,7 +136,7 @@ impl Borders {
             );
             sums
         };
-        let by_image: Vec<Vec<f64>> = (0..images).into_par_iter().map(of_image).collect();
+        let by_image: Vec<Vec<f64>> = parallel::map(0..images, of_image);
         let mut sums = vec![0.0; kinds(height) * row];
         for of_image in &by_image {
             sums.iter_mut().zip(of_image).for_each(|(sum, value)| *sum += value);
@@ -265,26 +265,28 @@ pub fn add(sums: &mut [f64], view: &View, borders: &Borders, pilot: &[f32], work
     let runs = RUNS.min(PARTIAL_BYTES / size_of_val(sums)).clamp(1, stretches.len());
     // Runs after the first add to zeros, and their sums to the others' afterwards.
     let mut partial = vec![0.0; (runs - 1) * len];
-    let all: Vec<&mut [f64]> = std::iter::once(&mut *sums).chain(partial.chunks_exact_mut(len)).collect();
-    all.into_par_iter().enumerate().for_each(|(run, sums)| {
+    let all = std::iter::once(&mut *sums).chain(partial.chunks_exact_mut(len));
+    parallel::each(all.enumerate(), |(run, sums)| {
         let share = stretches.len() * run / runs..stretches.len() * (run + 1) / runs;
         for (index, stretch) in stretches[share].iter().enumerate() {
             let gathered = line.gather(stretch, workspace);
             let blocks =
-                sums.par_chunks_exact_mut(plane).zip(&undo).enumerate().flat_map(|(lag, (sums, undo))| {
-                    let blocks = sums.par_chunks_mut(CHANNEL_BLOCK * channels).enumerate();
+                sums.chunks_exact_mut(plane).zip(&undo).enumerate().flat_map(|(lag, (sums, undo))| {
+                    let blocks = sums.chunks_mut(CHANNEL_BLOCK * channels).enumerate();
                     let undo = undo.as_ref();
                     blocks.filter_map(move |(block, sums)| Some((lag, block * CHANNEL_BLOCK, sums, undo?)))
                 });
-            blocks.for_each(|(lag, first, sums, undo)| {
+            parallel::each(blocks, |(lag, first, sums, undo)| {
                 let undo = Some(undo).filter(|_| run == 0 && index == 0);
                 line.add(&gathered, LAGS[lag], first, sums, undo, workspace);
             });
         }
     });
     for partial in partial.chunks_exact(len) {
-        let pieces = sums.par_chunks_mut(1 << 14).zip(partial.par_chunks(1 << 14));
-        pieces.for_each(|(sums, partial)| sums.iter_mut().zip(partial).for_each(|(sum, part)| *sum += part));
+        let pieces = sums.chunks_mut(1 << 14).zip(partial.chunks(1 << 14));
+        parallel::each(pieces, |(sums, partial)| {
+            sums.iter_mut().zip(partial).for_each(|(sum, part)| *sum += part);
+        });
     }
     mirror(&mut sums[..plane], channels);
 }
@@ -308,12 +310,12 @@ impl Line<'_> {
         let (positions, row) = (stretch.positions.clone(), self.row(stretch.images.len()));
         let ahead = FARTHEST.min(self.view.height - 1) * row + self.reach;
         let mut values = workspace.take((positions.len() + ahead) * channels);
-        values.par_chunks_mut(PIECE * channels).enumerate().for_each(|(piece, values)| {
+        parallel::each(values.chunks_mut(PIECE * channels).enumerate(), |(piece, values)| {
             self.gather_positions(&stretch.images, positions.start + piece * PIECE, values);
         });
         let stride = positions.len() + PADDING;
         let mut transposed = workspace.take(channels * stride);
-        transposed.par_chunks_mut(CHANNEL_BLOCK * stride).enumerate().for_each(|(block, rows)| {
+        parallel::each(transposed.chunks_mut(CHANNEL_BLOCK * stride).enumerate(), |(block, rows)| {
             let first = block * CHANNEL_BLOCK;
             let values = &values[..positions.len() * channels];
             transpose(values, channels, first..(first + CHANNEL_BLOCK).min(channels), rows, stride);

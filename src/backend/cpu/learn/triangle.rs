@@ -4,7 +4,7 @@ use crate::backend::cpu::gemm::{Accumulate, Matrix, multiply};
 use crate::backend::cpu::simd::vectorised;
 use crate::backend::cpu::tiles::split_off;
 use crate::backend::cpu::workspace::Workspace;
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Images summed in float32 before the sum goes on in float64.
 const IMAGES_AT_A_TIME: usize = 4096;
@@ -49,7 +49,7 @@ fn add_images(mut triangle: &mut [f64], x: &[f32], inputs: usize, workspace: &Wo
         let sums = split_off(&mut triangle, (first..end).map(|row| row + 1).sum());
         tasks.push((first, end, sums));
     }
-    tasks.into_par_iter().for_each(|(first, end, sums)| {
+    parallel::each(tasks, |(first, end, sums)| {
         if dead[first..end].iter().all(|&dead| dead) {
             return;
         }

@@ -8,8 +8,8 @@ use super::super::plan::padded;
 use super::super::slot::Engine;
 use super::second_sums::SecondLayout;
 use crate::backend::{BackendError, LayerMoments, Moments, SecondMoments};
+use crate::parallel;
 use crate::threads::Threads;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Bytes that go over the bus at a time, unless a single row is longer.
@@ -307,16 +307,15 @@ fn gather(layout: &Layout, side: Side, values: &[f64], first: usize, piece: &mut
         }
         Side::Products => {
             let fan_in = values.len() / layout.outputs;
-            piece.par_chunks_exact_mut(layout.padded_outputs).zip(&layout.rows[first..]).for_each(
-                |(to, row)| {
-                    to.fill(0.0);
-                    if let Some(row) = row {
-                        for (to, neuron) in to.iter_mut().zip(values.chunks_exact(fan_in)) {
-                            *to = neuron[*row];
-                        }
+            let rows = piece.chunks_exact_mut(layout.padded_outputs).zip(&layout.rows[first..]);
+            parallel::each(rows, |(to, row)| {
+                to.fill(0.0);
+                if let Some(row) = row {
+                    for (to, neuron) in to.iter_mut().zip(values.chunks_exact(fan_in)) {
+                        *to = neuron[*row];
                     }
-                },
-            );
+                }
+            });
         }
     }
 }
@@ -334,7 +333,7 @@ fn scatter(layout: &Layout, side: Side, piece: &[f64], first: usize, values: &mu
         }
         Side::Products => {
             let fan_in = values.len() / layout.outputs;
-            values.par_chunks_exact_mut(fan_in).enumerate().for_each(|(output, neuron)| {
+            parallel::each(values.chunks_exact_mut(fan_in).enumerate(), |(output, neuron)| {
                 let rows = piece.chunks_exact(layout.padded_outputs).zip(&layout.rows[first..]);
                 for (from, row) in rows {
                     if let Some(row) = row {

@@ -16,8 +16,8 @@ use crate::output::manifest::Row;
 use crate::output::run_record::{Counts, Times};
 use crate::output::shards::{Encoded, Made, Marker, ShardCounts, ShardSet, ShardWriter};
 use crate::output::{OutputError, path_text};
+use crate::parallel;
 use crate::pipeline::{Entry, ImageBatch, Stage, Stages};
-use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -172,7 +172,7 @@ impl<'a> Results<'a> {
                     (row(self.options, input, explained, files), encoded)
                 }))
             };
-        images.into_par_iter().zip(explained).map(encode).collect()
+        parallel::map(images.into_iter().zip(explained), encode)
     }
 
     fn append(&mut self, row: &Row, encoded: Option<&Encoded>) -> Result<(), Failure> {
