@@ -247,7 +247,7 @@ mod tests {
         // What was not worked on is dropped.
         let alive = Arc::new(());
         let items = vec![alive.clone(); 100];
-        quiet_panic::catch(|| each(items, |_| panic!("none"))).unwrap_err();
+        quiet_panic::catch(|| threads.install(|| each(items, |_| panic!("none")))).unwrap_err();
         assert_eq!(Arc::strong_count(&alive), 1);
         // The pool is as good as before.
         assert_eq!(threads.install(|| map(0..3, |index| index)), [0, 1, 2]);

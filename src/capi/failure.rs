@@ -106,7 +106,7 @@ impl From<OpenDeviceError> for Failure {
             OpenDeviceError::OtherContext { .. } | OpenDeviceError::ContextWithoutDevice => {
                 VGGX_ERROR_ARGUMENT
             }
-            OpenDeviceError::Cpu(error) => status_of_backend(error),
+            OpenDeviceError::Cpu(error) | OpenDeviceError::Variable(error) => status_of_backend(error),
         };
         Failure::new(status, error.to_string())
     }
@@ -119,9 +119,8 @@ fn status_of_backend(error: &BackendError) -> vggx_status {
         }
         BackendError::Unsupported { .. }
         | BackendError::Precision { .. }
-        | BackendError::Variable { .. }
         | BackendError::Callers(CallersError::NoDevice) => VGGX_ERROR_UNSUPPORTED,
-        BackendError::Callers(_) => VGGX_ERROR_ARGUMENT,
+        BackendError::Variable { .. } | BackendError::Callers(_) => VGGX_ERROR_ARGUMENT,
         BackendError::ActivationOverflow { .. } | BackendError::SignalOverflow { .. } => VGGX_ERROR_IMAGE,
         BackendError::Threads { .. }
         | BackendError::Memory { .. }

@@ -161,6 +161,9 @@ pub enum OpenDeviceError {
         /// Why.
         source: BackendError,
     },
+    /// An environment variable says what cannot be understood.
+    #[error(transparent)]
+    Variable(BackendError),
     /// The CUDA context is of another device, or the CPU was asked for.
     #[error(
         "the CUDA context is of device cuda:{number}, and {asked} was asked for; ask for that device, or for none"
@@ -224,10 +227,13 @@ impl DeviceRequest {
             DeviceChoice::Cpu => self.open_cpu(weights, None, threads),
             DeviceChoice::Cuda(number) => match self.open_cuda(weights, number, threads) {
                 Ok(cuda) => Ok(self.opened(cuda)),
+                Err(source @ BackendError::Variable { .. }) => Err(OpenDeviceError::Variable(source)),
                 Err(source) => Err(OpenDeviceError::Cuda { number, source }),
             },
             DeviceChoice::Auto => match self.open_first(weights, threads) {
                 Ok(cuda) => Ok(self.opened(cuda)),
+                // What the user wrote is wrong, not the device.
+                Err(source @ BackendError::Variable { .. }) => Err(OpenDeviceError::Variable(source)),
                 Err(error) => self.open_cpu(weights, Some(error), threads),
             },
         }

@@ -186,6 +186,10 @@ fn cuda_kernels_are_timed_one_by_one() {
     let mut command = place.command(call.split_whitespace());
     let wrong = host_driver::with_driver(command.env("VGGX_SUBBATCHES", "2 by 2")).output().unwrap();
     Ran::from(&wrong).expect(1, &["VGGX_SUBBATCHES is '2 by 2'", "as in 4x2"]);
+    // Nor does it make the CPU compute where the device is left open.
+    let mut command = place.command(call.replace("--device cuda", "").split_whitespace());
+    let wrong = host_driver::with_driver(command.env("VGGX_SUBBATCHES", "4x")).output().unwrap();
+    Ran::from(&wrong).expect(1, &["VGGX_SUBBATCHES is '4x'"]);
     let cpu = &place.vggx(&format!("{SMALL} --method gradient --json")).done().rows()[0];
     for layer in layers {
         let (name, kernel) = (layer["name"].as_str().unwrap(), layer["kernel"].as_str().unwrap());

@@ -165,6 +165,7 @@ impl Cuda {
             Some(context) => Device::in_context(context)?,
             None => Device::open(options.device)?,
         };
+        let subbatches = Subbatches::on(device.description())?;
         let precision = options.precision;
         let warpgroups = path::warpgroups(device.description());
         if precision == Precision::F8 && !warpgroups {
@@ -186,7 +187,6 @@ impl Cuda {
         let names = network.parametric().map(|(_, layer)| layer.name().to_owned()).collect();
         let graphs = !options::is_set("VGGX_NO_GRAPHS");
         let separate = options::is_set("VGGX_SEPARATE_ALLOCATIONS");
-        let subbatches = Subbatches::on(device.description())?;
         let engine = Engine {
             device,
             threads,

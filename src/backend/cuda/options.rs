@@ -60,8 +60,8 @@ impl Precision {
 /// `VGGX_NO_GRAPHS=1` launches kernels one by one and waits for each, not only the first time, so that a failing one is named, and
 /// `VGGX_SEPARATE_ALLOCATIONS=1` allocates every buffer apart, so that sanitizers see where one ends. `VGGX_NO_SUBBATCHES=1` runs every
 /// layer for the whole batch, also where running some for parts of it, whose maps stay in the L2 cache, is expected to be faster;
-/// `VGGX_SUBBATCHES=4x2` takes four images at a time through two convolutions, then through the next two, whatever is expected. Neither
-/// changes a bit of any result.
+/// `VGGX_SUBBATCHES=4x2` takes four images at a time through two convolutions, then through the next two, whatever is expected; what
+/// is no such pair is refused. Neither changes a bit of any result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CudaOptions {
     /// Number of the device; not looked at with a `context`.

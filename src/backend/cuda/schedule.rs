@@ -86,7 +86,7 @@ impl Subbatches {
         if is_set("VGGX_NO_SUBBATCHES") {
             return Ok(Subbatches::Never);
         }
-        let forced = match std::env::var_os(FORCED) {
+        let forced = match std::env::var_os(FORCED).filter(|value| !value.is_empty()) {
             Some(value) => {
                 Some(value.to_str().and_then(Self::parse).ok_or_else(|| BackendError::Variable {
                     variable: FORCED,

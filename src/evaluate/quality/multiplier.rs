@@ -42,27 +42,21 @@ impl<'a> Multiplier<'a> {
     /// Σ V of several V, each of some columns of K values, one after the other; so are the results.
     pub fn multiply(&self, matrices: &[&[f64]]) -> Vec<Vec<f64>> {
         let mut products: Vec<Vec<f64>> = matrices.iter().map(|columns| vec![0.0; columns.len()]).collect();
-        // Rows of Σ, the same for every column.
+        // Rows of Σ one after the other are columns of it: it is symmetric.
         let mut multiply = |fan_in: usize, rows: Range<usize>, values: &[f64]| {
-            let panel = View { values, strides: Strides::row_major(fan_in) };
             let strides = Strides::column_major(fan_in);
-            for (columns, product) in matrices.iter().zip(&mut products) {
-                let tasks = product.chunks_mut(TASK * fan_in).zip(columns.chunks(TASK * fan_in));
-                parallel::each(tasks, |(product, columns)| {
-                    let shape = (rows.len(), fan_in, columns.len() / fan_in);
-                    let columns = View { values: columns, strides };
-                    let into = (&mut product[rows.start..], strides);
-                    products::multiply(
-                        Kernels::best(),
-                        shape,
-                        1.0,
-                        panel,
-                        columns,
-                        into,
-                        Accumulate::Replace,
-                    );
-                });
-            }
+            // All of Σ is its own transpose, which the library need not rearrange.
+            let whole = rows.len() == fan_in;
+            let panel = View { values, strides: if whole { strides } else { strides.transposed() } };
+            let tasks = matrices.iter().zip(&mut products).flat_map(|(columns, product)| {
+                product.chunks_mut(TASK * fan_in).zip(columns.chunks(TASK * fan_in))
+            });
+            parallel::each(tasks, |(product, columns)| {
+                let shape = (rows.len(), fan_in, columns.len() / fan_in);
+                let columns = View { values: columns, strides };
+                let into = (&mut product[rows.start..], strides);
+                products::multiply(Kernels::best(), shape, 1.0, panel, columns, into, Accumulate::Replace);
+            });
         };
         match self {
             Multiplier::Square(square, fan_in) => multiply(*fan_in, 0..*fan_in, square),
